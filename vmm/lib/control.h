@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The control socket: how memtide, the libvirt hook and others talk to memtided.
+ *
+ * JSON-RPC 2.0 on a Unix stream socket, one object per line in each direction, lines of at most
+ * MEMTIDE_CONTROL_LINE_MAX bytes.  Root and the daemon's own user may call everything; members of the configured
+ * group only what reads.  Sizes are bytes, times milliseconds of the daemon's monotonic clock unless the name
+ * says otherwise.  Members are only ever added.
+ *
+ * Methods (params -> result):
+ *
+ *   status {}			-> { version, pid, uptime_ms, paused, dry_run, policy, budget, budget_mode ("fixed"|"auto"),
+ *				     reserve, charged, deficit, ceilings, usable, given, host_total, host_available,
+ *				     rounds, decisions, moved_bytes, relief: { credit|reserve|donor: { n, p50_ms, p99_ms, max_ms } },
+ *				     vms: [ vm ... ] }
+ *   vm.list {}			-> { vms: [ vm ... ] }
+ *   vm.show { vm }		-> vm, with "stats": { ... guest statistics ... } and "decisions": [ last ten log entries ]
+ *   vm.set { vm, floor?, maximum?, shares? }	-> vm		(sizes in bytes)
+ *   vm.release { vm }		-> vm		all memory back to the VM, then left alone
+ *   vm.adopt { vm }		-> vm		managed again after a release
+ *   policy.list {}		-> { policies: [ { name, file, family, active, about } ... ] }
+ *   policy.show { policy }	-> { name, file, family, active, about, runs, run_ns_avg, knobs: [ { name, type, value, min,
+ *				     max, about } ... ] }
+ *   policy.load { policy, knobs?: { NAME: VALUE } }	-> policy.show's.  "policy" is a name in the policy path or, from root, a
+ *				     file.  The old policy stays when the new one does not load; the error's data.log
+ *				     has the verifier's words.
+ *   pause {} / resume {}	-> { paused }	while paused nobody is asked to give and nothing is granted
+ *   log { after?: seq, follow?: bool }	-> { entries: [ entry ... ], next }.  With follow, further entries
+ *				     come as notifications { method: "log", params: entry } until the client hangs up
+ *
+ * vm: { id, name, uuid, pid, cgroup (null where not enforced), state, why, tenant, floor, maximum, shares, entitlement,
+ *	 usable, target, ceiling, charged, credit, given, given_huge, resident, enforced, stats_age_ms, pressure, oom_kills,
+ *	 relief: as in status }
+ *	state: "starting" (no driver yet) | "managed" | "stalled" | "inhibited" | "released" | "unanswering"
+ *
+ * entry: { seq, time_ms, kind, vm, trigger, policy, rule, reason, inputs: { ... }, target_before, target, ceiling_before, ceiling,
+ *	 achieved (usable when it ended, null while under way), took_ms, message }
+ *	kind: "decision" | "relief" | "vm" | "policy" | "limit" | "host" | "control" | "error"; message is one sentence for
+ *	people: what, why, measured value, limit
+ *
+ * Errors: code -32601 unknown method, -32602 wrong params (message names the value, the limit and the mend), 1 no such
+ * VM, 2 not allowed, 3 refused by the ledger, 4 policy does not load, 5 busy, 6 not managed.
+ */
+#ifndef MEMTIDE_CONTROL_H
+#define MEMTIDE_CONTROL_H
+
+#define MEMTIDE_CONTROL_PATH		"/run/memtide/control.sock"
+#define MEMTIDE_VMM_PATH		"/run/memtide/vmm.sock"
+#define MEMTIDE_CONTROL_LINE_MAX	(1024 * 1024)
+
+enum memtide_control_error {
+	MEMTIDE_ERROR_METHOD		= -32601,
+	MEMTIDE_ERROR_PARAMS		= -32602,
+	MEMTIDE_ERROR_NO_VM		= 1,
+	MEMTIDE_ERROR_NOT_ALLOWED	= 2,
+	MEMTIDE_ERROR_LEDGER		= 3,
+	MEMTIDE_ERROR_POLICY		= 4,
+	MEMTIDE_ERROR_BUSY		= 5,
+	MEMTIDE_ERROR_NOT_MANAGED	= 6,
+};
+
+#endif /* MEMTIDE_CONTROL_H */
