@@ -6,13 +6,13 @@
 
 # shellcheck disable=SC2034
 PACKAGES_BUILD="
-	bc bison build-essential bpftool ccache clang-19 cpio dpkg-dev dwarves flex git kmod libelf-dev libssl-dev
+	bc bison build-essential bpftool ccache clang-19 cpio dpkg-dev dwarves flex git jq kmod libelf-dev libssl-dev
 	ninja-build pkgconf python3 python3-venv rsync sparse xz-utils zstd meson
 	libbpf-dev libcmocka-dev libinih-dev libjansson-dev libncurses-dev liburing-dev"
 PACKAGES_QEMU="
 	libattr1-dev libfdt-dev libglib2.0-dev libpixman-1-dev python3-pycotap python3-tomli quilt"
 PACKAGES_RUN="
-	busybox-static procps qemu-system-data seabios socat util-linux"
+	busybox-static e2fsprogs iproute2 procps qemu-system-data seabios socat util-linux"
 
 # Packages that must come from backports on Debian 12, with the oldest version that will do.
 PACKAGES_BACKPORTS_12="
@@ -65,4 +65,57 @@ packages_add_sources() {
 		return 0
 	fi
 	return 1
+}
+
+# packages_install: brings in what is missing; quick when nothing is.
+packages_install() {
+	local release want missing stamp spec name
+	release=$(debian_release)
+	want=$(printf '%s\n' $PACKAGES_BUILD $PACKAGES_QEMU $PACKAGES_RUN "$(packages_stock_headers)" | sort -u)
+	stamp=$CACHE/packages.$(printf '%s' "$release $want" | sha256sum | cut -c1-12)
+	missing=$(packages_missing "$release" $want)
+	if packages_add_sources "$release" || [ ! -f "$stamp" ] || [ -n "$missing" ]; then
+		logged "apt-get update" "$CACHE/logs/apt-update.log" apt-get update || exit 1
+		missing=$(packages_missing "$release" $want)
+	fi
+	if [ -n "$missing" ]; then
+		say "installing:" $missing
+		if [ "$release" = 12 ]; then
+			for spec in $PACKAGES_BACKPORTS_12; do
+				name=${spec%%:*}
+				[[ " $missing " != *" $name "* ]] || missing=" $missing " missing=${missing/ $name / $name/bookworm-backports }
+			done
+		fi
+		# shellcheck disable=SC2086
+		logged "apt-get install" "$CACHE/logs/apt-install.log" \
+			apt-get install -y --no-install-recommends $missing || exit 1
+	fi
+	touch "$stamp"
+}
+
+# packages_missing RELEASE PACKAGE...: those that are not installed, or too old, on one line.
+packages_missing() {
+	local release=$1 name spec version
+	shift
+	for name in "$@"; do
+		version=$(dpkg-query -W -f '${db:Status-Status} ${Version}' "$name" 2>/dev/null) || version=
+		case $version in
+		installed\ *) version=${version#* } ;;
+		*) printf '%s ' "$name"; continue ;;
+		esac
+		[ "$release" = 12 ] || continue
+		for spec in $PACKAGES_BACKPORTS_12; do
+			if [ "$name" = "${spec%%:*}" ] && dpkg --compare-versions "$version" lt "${spec##*:}"; then
+				printf '%s ' "$name"
+			fi
+		done
+	done
+}
+
+# The stock 6.12 kernel and its headers: what a user of the distribution has.
+packages_stock_headers() {
+	case $(debian_release) in
+	12) echo linux-headers-6.12-amd64 ;;
+	13) echo linux-headers-amd64 ;;
+	esac
 }

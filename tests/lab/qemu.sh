@@ -62,7 +62,7 @@ qemu_configure() {
 
 qemu_make() {
 	env CCACHE_DIR="$CACHE/ccache" CCACHE_BASEDIR="$1" CCACHE_NOHASHDIR=1 \
-		ninja -C "$1/build" qemu-system-x86_64 qemu-img
+		ninja -C "$1/build" qemu-system-x86_64
 }
 
 # qemu_build: brings the image up to date.  QEMU_IMAGE is its place afterwards.
@@ -86,7 +86,7 @@ qemu_build() {
 	logged "compiling QEMU" "$CACHE/logs/qemu.log" qemu_make "$tree" || exit 1
 	staging=$(mktemp -d "$CACHE/images/.qemu.XXXXXX")
 	chmod 755 "$staging"
-	install -s "$tree/build/qemu-system-x86_64" "$tree/build/qemu-img" "$staging/"
+	install -s "$tree/build/qemu-system-x86_64" "$staging/"
 	image_publish qemu "$key" "$staging"
 	tree_unlock
 }

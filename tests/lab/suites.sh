@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+#
+# Runs test programs and counts what they say.  A test is a program that meson knows and that speaks TAP; the suite it
+# belongs to says where it runs: "host" in the nested host, all others directly on this machine.
+
+SUITES_HERE="patches style unit bpf daemon vm stock"
+SUITES_HOST="host"
+
+passed=0 failed=0 skipped=0
+
+# userland_build: daemon, command line, policies and test programs, into BUILD.
+userland_build() {
+	if [ ! -f "$BUILD/build.ninja" ]; then
+		logged "configuring memtide" "$CACHE/logs/meson.log" meson setup "$BUILD" "$REPO" || exit 1
+	fi
+	logged "compiling memtide" "$CACHE/logs/ninja.log" ninja -C "$BUILD" || exit 1
+}
+
+# The tests of suite $1: "NAME<tab>PROGRAM ARGUMENTS..." a line.
+suite_tests() {
+	meson introspect --tests "$BUILD" |
+		jq -r --arg suite "$1" '.[] | select(.suite | any(. == $suite or endswith(":" + $suite))) |
+			[.name, (.cmd | @sh)] | @tsv' | sort
+}
+
+# count_tap FILE STATUS NAME: adds FILE's results; a program that dies without a plan is a failure of its own.
+count_tap() {
+	local file=$1 status=$2 name=$3 ok not_ok skip
+	skip=$(grep -cE '^ok .*# *SKIP' "$file")
+	ok=$(($(grep -cE '^ok ' "$file") - skip))
+	not_ok=$(grep -cE '^not ok ' "$file")
+	if ((status != 0 && not_ok == 0)); then
+		not_ok=1
+		say "$name ended with status $status"
+	elif ((ok + not_ok + skip == 0)); then
+		not_ok=1
+		say "$name ran no test"
+	fi
+	passed=$((passed + ok)) failed=$((failed + not_ok)) skipped=$((skipped + skip))
+	if ((not_ok)); then
+		say "FAILED: $name ($file):"
+		grep -vE '^ok [0-9]+ - [^#]*$' "$file" | tail -n 40 >&2
+	else
+		say "  $name: $ok passed${skip:+, $skip skipped}"
+		grep -E '^ok .*# *SKIP' "$file" >&2
+	fi
+}
+
+# run_program LOG TIMEOUT COMMAND-LINE
+run_program() {
+	local status=0
+	CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 10 "$2" bash -c "exec $3" >"$1" 2>&1 </dev/null || status=$?
+	[ "$status" != 124 ] || echo "not ok 0 - no end within $2 s" >>"$1"
+	return "$status"
+}
+
+lab_environment() {
+	export LAB_QEMU=$QEMU_IMAGE/qemu-system-x86_64 LAB_KERNEL=$KERNEL_IMAGE/bzImage LAB_INITRD=$INITRD
+	export LAB_FIRMWARE=/usr/share/seabios:/usr/share/qemu LAB_ACCEL=$ACCEL LAB_BUILD=$BUILD
+}
+
+# run_suite SUITE: on this machine, or wherever this shell runs.
+run_suite() {
+	local suite=$1 name command status log tests
+	tests=$(suite_tests "$suite")
+	say "suite $suite"
+	[ -n "$tests" ] || say "  no tests"
+	while IFS=$'\t' read -r name command; do
+		[ -n "$name" ] || continue
+		log=$RUN/$suite-$name.tap
+		export LAB_LOGS=$RUN/$suite-$name
+		mkdir -p "$LAB_LOGS"
+		status=0
+		run_program "$log" "${LAB_TEST_TIMEOUT:-900}" "$command" || status=$?
+		count_tap "$log" "$status" "$name"
+	done <<<"$tests"
+}
+
+# suites_in_host SUITE...: inside the nested host; the results come back as files.
+suites_in_host() {
+	local suite
+	for suite in "$@"; do
+		say "suite $suite, in the nested host ($(host_accel))"
+		mkdir -p "$RUN/host"
+		host_run "$RUN/host" "$REPO/tests/lab/in-host" suite "$suite" <"/dev/null" >"$RUN/host/console.txt" ||
+			say "the nested host's run ended with status $?"
+		if [ -f "$RUN/host/counts" ]; then
+			# shellcheck disable=SC2046
+			set -- $(cat "$RUN/host/counts")
+			passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3))
+			grep '^lab: ' "$RUN/host/console.txt" >&2
+		else
+			failed=$((failed + 1))
+			tail -n 40 "$RUN/host/console.txt" >&2
+		fi
+		if grep -nE 'WARNING:|BUG:|Oops|KASAN|possible (recursive|circular)|Call Trace' "$RUN/host/host.log" >&2; then
+			say "FAILED: the host's kernel complained"
+			failed=$((failed + 1))
+		fi
+	done
+}

@@ -1,0 +1,593 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* See vm.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vm.h"
+
+/* Nothing here takes long on a working machine; a guest that boots under nested emulation is the slowest. */
+#define ANSWER_TIMEOUT_MS	180000
+#define ARGS_MAX		96
+#define BUFFER_BYTES		(512 * 1024)
+
+struct channel {
+	int fd;
+	size_t used;
+	char data[BUFFER_BYTES];
+};
+
+struct vm {
+	char name[64];
+	char log[512];
+	pid_t pid;
+	uint64_t memory_bytes;
+	bool reaped;
+	struct channel qmp;
+	struct channel agent;
+};
+
+struct arguments {
+	char *v[ARGS_MAX + 1];
+	int n;
+};
+
+__attribute__((format(printf, 2, 3))) static void add(struct arguments *a, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	if (a->n == ARGS_MAX || vasprintf(&a->v[a->n++], format, ap) < 0)
+		abort();
+	va_end(ap);
+	a->v[a->n] = NULL;
+}
+
+static const char *environment(const char *name)
+{
+	const char *value = getenv(name);
+
+	if (!value || !*value)
+		fprintf(stderr, "vm: %s is not set: run this through ./lab\n", name);
+	return value && *value ? value : NULL;
+}
+
+static void add_firmware(struct arguments *a)
+{
+	const char *value = getenv("LAB_FIRMWARE");
+	char *copy = strdup(value ? value : ""), *save = NULL;
+
+	for (char *dir = strtok_r(copy, ":", &save); dir; dir = strtok_r(NULL, ":", &save)) {
+		add(a, "-L");
+		add(a, "%s", dir);
+	}
+	free(copy);
+}
+
+static void add_machine(struct arguments *a, const struct vm_options *o, const struct vm *vm)
+{
+	const char *accel = o->accel ? o->accel : getenv("LAB_ACCEL");
+	bool kvm = accel && strcmp(accel, "kvm") == 0;
+
+	add(a, "-name");
+	add(a, "%s", o->name);
+	add(a, "-nodefaults");
+	add(a, "-no-user-config");
+	add(a, "-display");
+	add(a, "none");
+	add(a, "-no-reboot");
+	add(a, "-machine");
+	add(a, "q35");
+	add(a, "-accel");
+	add(a, kvm ? "kvm" : "tcg,thread=multi");
+	add(a, "-cpu");
+	add(a, kvm ? "host" : "max");
+	add(a, "-smp");
+	add(a, "%u", o->cpus ? o->cpus : 1);
+	add(a, "-m");
+	add(a, "%" PRIu64 "M", (uint64_t)(o->memory_bytes / MIB));
+	add(a, "-serial");
+	add(a, "file:%s", vm->log);
+	if (o->uuid) {
+		add(a, "-uuid");
+		add(a, "%s", o->uuid);
+	}
+	add_firmware(a);
+}
+
+static void add_kernel(struct arguments *a, const struct vm_options *o, const char *kernel, const char *initrd)
+{
+	add(a, "-kernel");
+	add(a, "%s", kernel);
+	add(a, "-initrd");
+	add(a, "%s", initrd);
+	add(a, "-append");
+	add(a, "console=ttyS0 loglevel=5 panic=-1 mitigations=off lab.modules=%s %s",
+	    o->modules ? o->modules : "", o->append ? o->append : "");
+}
+
+static void add_devices(struct arguments *a, const struct vm_options *o, int qmp_fd, int agent_fd)
+{
+	add(a, "-chardev");
+	add(a, "socket,id=qmp,fd=%d", qmp_fd);
+	add(a, "-mon");
+	add(a, "chardev=qmp,mode=control");
+	add(a, "-device");
+	add(a, "virtio-serial-pci");
+	add(a, "-chardev");
+	add(a, "socket,id=agent,fd=%d", agent_fd);
+	add(a, "-device");
+	add(a, "virtserialport,chardev=agent,name=org.memtide.agent");
+	if (o->disk) {
+		add(a, "-drive");
+		add(a, "if=none,id=disk0,format=raw,readonly=on,cache=none,file=%s,throttling.iops-total=%u", o->disk,
+		    o->disk_iops);
+		add(a, "-device");
+		add(a, "virtio-blk-pci,drive=disk0");
+	}
+	if (o->tide && o->vmm_socket) {
+		add(a, "-chardev");
+		add(a, "socket,id=tide,path=%s,reconnect-ms=100", o->vmm_socket);
+	}
+	if (o->tide) {
+		add(a, "-device");
+		add(a, "virtio-tide-pci,id=tide0%s%s", o->vmm_socket ? ",chardev=tide" : "",
+		    o->no_report ? ",report=off" : "");
+	}
+	if (o->balloon) {
+		add(a, "-device");
+		add(a, "virtio-balloon-pci,id=balloon0,free-page-reporting=on");
+	}
+}
+
+static void enter_cgroup(const char *cgroup)
+{
+	char path[512];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
+	fd = open(path, O_WRONLY);
+	if (fd < 0 || write(fd, "0", 1) != 1) {
+		perror(path);
+		_exit(126);
+	}
+	close(fd);
+}
+
+static void run_qemu(const char *qemu, const struct vm_options *o, struct arguments *a, int qmp_fd, int agent_fd)
+{
+	char path[600];
+	int fd;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	setpgid(0, 0);
+	fcntl(qmp_fd, F_SETFD, 0);
+	fcntl(agent_fd, F_SETFD, 0);
+	if (o->cgroup)
+		enter_cgroup(o->cgroup);
+	snprintf(path, sizeof(path), "%s/%s.qemu.log", getenv("LAB_LOGS") ? getenv("LAB_LOGS") : ".", o->name);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+	if (fd >= 0) {
+		dup2(fd, 1);
+		dup2(fd, 2);
+	}
+	execv(qemu, a->v);
+	perror(qemu);
+	_exit(127);
+}
+
+int vm_spawn(const struct vm_options *o, struct vm **ret_vm)
+{
+	const char *qemu = environment("LAB_QEMU");
+	const char *kernel = o->kernel ? o->kernel : environment("LAB_KERNEL");
+	const char *initrd = o->initrd ? o->initrd : environment("LAB_INITRD");
+	int qmp[2], agent[2];
+	struct arguments a = { .n = 0 };
+	struct vm *vm;
+
+	if (!qemu || !kernel || !initrd)
+		return -EINVAL;
+	vm = calloc(1, sizeof(*vm));
+	if (!vm)
+		return -ENOMEM;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, qmp) ||
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, agent)) {
+		free(vm);
+		return -errno;
+	}
+	snprintf(vm->name, sizeof(vm->name), "%s", o->name);
+	snprintf(vm->log, sizeof(vm->log), "%s/%s.log", getenv("LAB_LOGS") ? getenv("LAB_LOGS") : ".", o->name);
+	vm->memory_bytes = o->memory_bytes;
+
+	add(&a, "%s", qemu);
+	add_machine(&a, o, vm);
+	add_kernel(&a, o, kernel, initrd);
+	add_devices(&a, o, qmp[1], agent[1]);
+	vm->pid = fork();
+	if (!vm->pid)
+		run_qemu(qemu, o, &a, qmp[1], agent[1]);
+	close(qmp[1]);
+	close(agent[1]);
+	for (int i = 0; i < a.n; i++)
+		free(a.v[i]);
+	vm->qmp.fd = qmp[0];
+	vm->agent.fd = agent[0];
+	*ret_vm = vm;
+	return vm->pid < 0 ? -EAGAIN : 0;
+}
+
+/* Reads more into @c.  -EPIPE: the other end is gone. */
+static int fill_channel(struct vm *vm, struct channel *c)
+{
+	struct pollfd p = { .fd = c->fd, .events = POLLIN };
+	ssize_t n;
+	int r;
+
+	r = poll(&p, 1, ANSWER_TIMEOUT_MS);
+	if (r == 0) {
+		fprintf(stderr, "vm %s: no answer within %d s; its console is %s\n", vm->name, ANSWER_TIMEOUT_MS / 1000,
+			vm->log);
+		return -ETIMEDOUT;
+	}
+	n = read(c->fd, c->data + c->used, sizeof(c->data) - 1 - c->used);
+	if (n <= 0) {
+		fprintf(stderr, "vm %s: QEMU hung up; see %s and the .qemu.log beside it\n", vm->name, vm->log);
+		return -EPIPE;
+	}
+	c->used += n;
+	c->data[c->used] = '\0';
+	return 0;
+}
+
+/* Takes @length bytes from the front of what was read. */
+static void take(struct channel *c, char *to, size_t length)
+{
+	if (to) {
+		memcpy(to, c->data, length);
+		to[length] = '\0';
+	}
+	c->used -= length;
+	memmove(c->data, c->data + length, c->used);
+	c->data[c->used] = '\0';
+}
+
+/* One line without its end, allocated. */
+static int read_line(struct vm *vm, struct channel *c, char **ret_line)
+{
+	char *end;
+	int r;
+
+	while (!(end = memchr(c->data, '\n', c->used))) {
+		r = fill_channel(vm, c);
+		if (r)
+			return r;
+	}
+	*ret_line = malloc(end - c->data + 2);
+	take(c, *ret_line, end - c->data + 1);
+	(*ret_line)[strcspn(*ret_line, "\r\n")] = '\0';
+	return 0;
+}
+
+static int write_all(int fd, const char *data, size_t length)
+{
+	while (length) {
+		ssize_t n = send(fd, data, length, MSG_NOSIGNAL);
+
+		if (n < 0)
+			return -errno;
+		data += n;
+		length -= n;
+	}
+	return 0;
+}
+
+int vm_hear(struct vm *vm, char **ret_text)
+{
+	size_t length = 0;
+	char word[16] = "";
+	char *line, *text;
+	int r;
+
+	r = read_line(vm, &vm->agent, &line);
+	if (r)
+		return r;
+	if (sscanf(line, "%15s %zu", word, &length) != 2 || length >= BUFFER_BYTES - 1)
+		fprintf(stderr, "vm %s: the agent said '%s'\n", vm->name, line);
+	free(line);
+	while (vm->agent.used < length) {
+		r = fill_channel(vm, &vm->agent);
+		if (r)
+			return r;
+	}
+	text = malloc(length + 1);
+	take(&vm->agent, text, length);
+	if (ret_text)
+		*ret_text = text;
+	if (strcmp(word, "ok") != 0) {
+		r = -EREMOTEIO;
+		fprintf(stderr, "vm %s: agent: %s\n", vm->name, text);
+		if (ret_text)
+			*ret_text = NULL;
+		free(text);
+	} else if (!ret_text) {
+		free(text);
+	}
+	return r;
+}
+
+static int tell(struct vm *vm, const char *format, va_list ap)
+{
+	char *line;
+	int r, n;
+
+	n = vasprintf(&line, format, ap);
+	if (n < 0)
+		return -ENOMEM;
+	line[n] = '\n';
+	r = write_all(vm->agent.fd, line, n + 1);
+	free(line);
+	return r;
+}
+
+int vm_tell(struct vm *vm, const char *format, ...)
+{
+	va_list ap;
+	int r;
+
+	va_start(ap, format);
+	r = tell(vm, format, ap);
+	va_end(ap);
+	return r;
+}
+
+int vm_ask(struct vm *vm, char **ret_text, const char *format, ...)
+{
+	va_list ap;
+	int r;
+
+	va_start(ap, format);
+	r = tell(vm, format, ap);
+	va_end(ap);
+	return r ? r : vm_hear(vm, ret_text);
+}
+
+int vm_ask_number(struct vm *vm, uint64_t *ret_value, const char *format, ...)
+{
+	char *text;
+	va_list ap;
+	int r;
+
+	va_start(ap, format);
+	r = tell(vm, format, ap);
+	va_end(ap);
+	r = r ? r : vm_hear(vm, &text);
+	if (r)
+		return r;
+	*ret_value = strtoull(text, NULL, 0);
+	free(text);
+	return 0;
+}
+
+int vm_file_value(struct vm *vm, const char *path, const char *key, uint64_t *ret_value)
+{
+	char *text, *save = NULL;
+	int r;
+
+	r = vm_ask(vm, &text, "read %s", path);
+	if (r)
+		return r;
+	r = -ENOENT;
+	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		size_t n = strlen(key);
+
+		if (strncmp(line, key, n) || (line[n] != ':' && line[n] != ' '))
+			continue;
+		*ret_value = strtoull(line + n + 1, NULL, 0) * (strstr(line, " kB") ? 1024 : 1);
+		r = 0;
+	}
+	free(text);
+	return r;
+}
+
+static int qmp_answer(struct vm *vm, const char *command, json_t **ret_result)
+{
+	for (;;) {
+		json_t *reply, *error, *result;
+		char *line;
+		int r;
+
+		r = read_line(vm, &vm->qmp, &line);
+		if (r)
+			return r;
+		reply = json_loads(line, 0, NULL);
+		free(line);
+		error = json_object_get(reply, "error");
+		result = json_object_get(reply, "return");
+		if (!error && !result) {	/* the greeting, or an event */
+			json_decref(reply);
+			continue;
+		}
+		if (error)
+			fprintf(stderr, "vm %s: QMP %s: %s\n", vm->name, command,
+				json_string_value(json_object_get(error, "desc")));
+		else if (ret_result)
+			*ret_result = json_incref(result);
+		json_decref(reply);
+		return error ? -EREMOTEIO : 0;
+	}
+}
+
+int vm_qmp(struct vm *vm, const char *command, json_t *arguments, json_t **ret_result)
+{
+	json_t *request = json_pack("{s:s}", "execute", command);
+	char *text;
+	int r;
+
+	if (arguments)
+		json_object_set_new(request, "arguments", arguments);
+	text = json_dumps(request, JSON_COMPACT);
+	json_decref(request);
+	r = write_all(vm->qmp.fd, text, strlen(text));
+	free(text);
+	return r ? r : qmp_answer(vm, command, ret_result);
+}
+
+int vm_get(struct vm *vm, const char *object, const char *property, uint64_t *ret_value)
+{
+	json_t *result;
+	int r;
+
+	r = vm_qmp(vm, "qom-get", json_pack("{s:s,s:s}", "path", object, "property", property), &result);
+	if (r)
+		return r;
+	*ret_value = json_integer_value(result);
+	json_decref(result);
+	return 0;
+}
+
+int vm_set(struct vm *vm, const char *object, const char *property, uint64_t value)
+{
+	return vm_qmp(vm, "qom-set",
+		      json_pack("{s:s,s:s,s:I}", "path", object, "property", property, "value", (json_int_t)value), NULL);
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000ULL + t.tv_nsec / 1000000;
+}
+
+int vm_wait_property(struct vm *vm, const char *object, const char *property, uint64_t low, uint64_t high,
+		     unsigned int timeout_ms)
+{
+	uint64_t until = now_ms() + timeout_ms, value = 0;
+	int r;
+
+	do {
+		r = vm_get(vm, object, property, &value);
+		if (r || (value >= low && value <= high))
+			return r;
+		poll(NULL, 0, 2);
+	} while (now_ms() < until);
+	fprintf(stderr, "vm %s: %s is %" PRIu64 " after %u ms, not %" PRIu64 " to %" PRIu64 "\n", vm->name, property, value,
+		timeout_ms, low, high);
+	return -ETIMEDOUT;
+}
+
+int vm_wait(struct vm *vm)
+{
+	int r = vm_hear(vm, NULL);
+
+	return r ? r : vm_qmp(vm, "qmp_capabilities", NULL, NULL);
+}
+
+int vm_start(const struct vm_options *options, struct vm **ret_vm)
+{
+	struct vm *vm;
+	int r;
+
+	r = vm_spawn(options, &vm);
+	if (r)
+		return r;
+	r = vm_wait(vm);
+	if (r) {
+		vm_stop(vm);
+		return r;
+	}
+	*ret_vm = vm;
+	return 0;
+}
+
+pid_t vm_pid(const struct vm *vm)
+{
+	return vm->pid;
+}
+
+const char *vm_name(const struct vm *vm)
+{
+	return vm->name;
+}
+
+void vm_kill(struct vm *vm)
+{
+	if (vm->reaped)
+		return;
+	kill(vm->pid, SIGKILL);
+	waitpid(vm->pid, NULL, 0);
+	vm->reaped = true;
+}
+
+int vm_stop(struct vm *vm)
+{
+	char path[sizeof(vm->log)];
+
+	if (!vm)
+		return 0;
+	vm_kill(vm);
+	close(vm->qmp.fd);
+	close(vm->agent.fd);
+	memcpy(path, vm->log, sizeof(path));
+	free(vm);
+	return kernel_log_check(path);
+}
+
+int vm_resident(const struct vm *vm, uint64_t *ret_bytes)
+{
+	char path[64], line[256];
+	uint64_t size = 0, rss;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/smaps", vm->pid);
+	f = fopen(path, "re");
+	if (!f)
+		return -errno;
+	*ret_bytes = 0;
+	while (fgets(line, sizeof(line), f)) {
+		uint64_t start, end;
+
+		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " ", &start, &end) == 2)
+			size = end - start;
+		else if (sscanf(line, "Rss: %" SCNu64 " kB", &rss) == 1 && size >= vm->memory_bytes)
+			*ret_bytes += rss * 1024;
+	}
+	fclose(f);
+	return 0;
+}
+
+int kernel_log_check(const char *path)
+{
+	static const char *const bad[] = {
+		"WARNING:", "BUG:", "Oops", "general protection", "Kernel panic", "INFO: task ", "KASAN", "UBSAN",
+		"possible recursive locking", "possible circular locking", "inconsistent lock state", "Call Trace:",
+		"suspicious RCU usage", "detected stall", "Bad page", "list_add corruption", "list_del corruption",
+	};
+	char line[1024];
+	FILE *f = fopen(path, "re");
+	int r = 0;
+
+	if (!f)
+		return -errno;
+	while (fgets(line, sizeof(line), f)) {
+		for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+			if (strstr(line, bad[i])) {
+				fprintf(stderr, "%s: %s", path, line);
+				r = -EBADMSG;
+			}
+		}
+	}
+	fclose(f);
+	return r;
+}
