@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The configuration file of memtided, read and checked as a whole.
+ *
+ *	[daemon]
+ *	budget = auto			what all VMs together may hold: a size, or "auto"
+ *	reserve = 256M			of it, kept free for VMs under pressure
+ *	policy = fair			balance policy: a name in the policy path, or an absolute file name
+ *	policy-path = /usr/lib/memtide	directories, separated by colons
+ *	vmm-socket = /run/memtide/vmm.sock
+ *	control-socket = /run/memtide/control.sock
+ *	group = memtide			its members may read over the control socket; none if unset
+ *	log-size = 16M			how much of the decision log is kept
+ *	admission = throttle		no room for a VM's maximum at its start: "refuse" it, or "throttle" it
+ *	offenders = throttle		a VM above its ceiling is held back ("throttle") or killed ("kill")
+ *	dry-run = no			decide and log, but do nothing
+ *
+ *	[default]			for every VM
+ *	floor = 256M
+ *	maximum = 4G			the VM's RAM if unset
+ *	start = 512M			its ceiling where it must start throttled; its floor if unset
+ *	shares = 100
+ *
+ *	[vm NAME]			for one VM, by its name or UUID; what is unset comes from [default]
+ *	floor = 1G
+ *
+ * Every size needs a unit, see size.h.  An unknown section or key, a key given twice, and a value out of range are
+ * errors.  Lines starting with # or ; are comments, as is what follows " ;" in a line.
+ */
+#ifndef MEMTIDE_CONFIG_H
+#define MEMTIDE_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "errtext.h"
+
+#define MEMTIDE_CONFIG_PATH	"/etc/memtide/memtided.conf"
+#define MEMTIDE_CONFIG_UNSET	UINT64_MAX
+
+enum memtide_admission {
+	MEMTIDE_ADMISSION_REFUSE,
+	MEMTIDE_ADMISSION_THROTTLE,
+};
+
+enum memtide_offenders {
+	MEMTIDE_OFFENDERS_THROTTLE,	/* memory.high only */
+	MEMTIDE_OFFENDERS_KILL,		/* memory.max as well */
+};
+
+/* Sizes in bytes. */
+struct memtide_config_vm {
+	char *name;		/* NULL in [default] */
+	uint64_t floor;		/* MEMTIDE_CONFIG_UNSET if unset, as are the next three */
+	uint64_t maximum;
+	uint64_t start;
+	uint64_t shares;	/* 1 to 1000000 */
+};
+
+struct memtide_config {
+	bool budget_auto;
+	uint64_t budget;	/* not with budget_auto */
+	uint64_t reserve;
+	char *policy;
+	char *policy_path;
+	char *vmm_socket;
+	char *control_socket;
+	char *group;		/* NULL: none */
+	uint64_t log_size;
+	enum memtide_admission admission;
+	enum memtide_offenders offenders;
+	bool dry_run;
+	struct memtide_config_vm defaults;	/* nothing is unset but maximum and start */
+	struct memtide_config_vm *vms;
+	size_t nr_vms;
+};
+
+/**
+ * memtide_config_load() - read a file
+ * @path: of the file; NULL: only what holds without a file
+ * @ret_config: to be freed with memtide_config_free(); untouched on failure
+ * @errtext: file, line, value, limit and mend; may be NULL
+ *
+ * Returns 0, -EINVAL for what is wrong in the file, -ENOMEM, or why it cannot be read.
+ */
+int memtide_config_load(const char *path, struct memtide_config *ret_config, struct memtide_errtext *errtext);
+
+/* memtide_config_parse() - the same from memory; @name stands for the file's in errors */
+int memtide_config_parse(const char *text, const char *name, struct memtide_config *ret_config,
+			 struct memtide_errtext *errtext);
+
+void memtide_config_free(struct memtide_config *config);
+
+/**
+ * memtide_config_vm() - what holds for one VM
+ * @config: valid
+ * @name: of the VM, or NULL
+ * @uuid: of the VM as text, or NULL
+ * @ram: of the VM, bytes
+ * @ret_vm: nothing in it is unset; its name is that of the section, or NULL
+ * @errtext: may be NULL
+ *
+ * A section by name goes before one by UUID.  A maximum above @ram becomes @ram; a floor or start above the maximum
+ * that comes from [default] becomes the maximum, one from the VM's own section is an error.
+ *
+ * Returns 0 or -EINVAL.
+ */
+int memtide_config_vm(const struct memtide_config *config, const char *name, const char *uuid, uint64_t ram,
+		      struct memtide_config_vm *ret_vm, struct memtide_errtext *errtext);
+
+#endif /* MEMTIDE_CONFIG_H */
