@@ -136,10 +136,10 @@ static int cmd_check(char **arg)
 	return ok("intact");
 }
 
-static int cmd_empty(char **arg)
+static int cmd_keep(char **arg)
 {
-	empty_memory();
-	return ok("empty");
+	keep_memory(strtoul(arg[0], NULL, 0));
+	return ok("kept");
 }
 
 static int cmd_burst(char **arg)
@@ -208,7 +208,7 @@ static const struct command commands[] = {
 	{ "rmmod", 1, cmd_rmmod },		/* NAME */
 	{ "fill", 1, cmd_fill },		/* BYTES: more memory with known content -> nanoseconds */
 	{ "check", 0, cmd_check },		/* is all of it still there? */
-	{ "empty", 0, cmd_empty },		/* and gone */
+	{ "keep", 1, cmd_keep },		/* COUNT: frees all but the first COUNT fills */
 	{ "burst", 2, cmd_burst },		/* BYTES MS: a process that touches and holds */
 	{ "burst-wait", 0, cmd_burst_wait },	/* -> nanoseconds it took to touch, or error when it was killed */
 	{ "mount", 2, cmd_mount },		/* DEVICE DIR: ext4, read only */

@@ -87,9 +87,9 @@ int check_memory(uint64_t *ret_offset)
 	return 0;
 }
 
-void empty_memory(void)
+void keep_memory(unsigned int count)
 {
-	while (nr_regions) {
+	while (nr_regions > count) {
 		nr_regions--;
 		munmap(regions[nr_regions].start, regions[nr_regions].bytes);
 	}

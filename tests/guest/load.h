@@ -14,7 +14,8 @@
 int fill_memory(uint64_t bytes, uint64_t *ret_ns);
 /* Compares everything that fill_memory() filled.  Returns 0, or -EIO and the first wrong offset. */
 int check_memory(uint64_t *ret_offset);
-void empty_memory(void);
+/* Frees all but the first @count. */
+void keep_memory(unsigned int count);
 
 /* A child that touches @bytes at once, holds them for @hold_ms and exits. */
 int burst_start(uint64_t bytes, unsigned int hold_ms);

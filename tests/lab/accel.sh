@@ -17,9 +17,9 @@ accel_probe() {
 		if [ -c /dev/kvm ]; then
 			console=$(mktemp)
 			# without an initial file system a kernel that works gets as far as "Unable to mount root fs"
-			timeout -s KILL 20 "$QEMU_IMAGE/qemu-system-x86_64" "${QEMU_FIRMWARE[@]}" -accel kvm -cpu host -m 256 \
+			(timeout -s KILL 20 "$QEMU_IMAGE/qemu-system-x86_64" "${QEMU_FIRMWARE[@]}" -accel kvm -cpu host -m 256 \
 				-nodefaults -display none -no-reboot -serial "file:$console" \
-				-kernel "$KERNEL_IMAGE/bzImage" -append "console=ttyS0 panic=-1" >/dev/null 2>&1 || true
+				-kernel "$KERNEL_IMAGE/bzImage" -append "console=ttyS0 panic=-1" >/dev/null 2>&1) 2>/dev/null || true
 			! grep -q "Unable to mount root fs" "$console" || ACCEL=kvm
 			rm -f "$console"
 		fi

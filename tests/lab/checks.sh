@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+#
+# Checks of the sources themselves: patches, kernel style, and what must not be in the repository.
+
+check() { # NAME COMMAND...
+	local name=$1 log=$RUN/check-${1// /-}.txt
+	shift
+	if "$@" >"$log" 2>&1; then
+		passed=$((passed + 1))
+		say "  $name: passed"
+	else
+		failed=$((failed + 1))
+		say "FAILED: $name"
+		tail -n 30 "$log" >&2
+	fi
+}
+
+# Do the patches apply, without fuzz, to a fresh copy of the files they touch?  The built trees prove the machine's own
+# point release; this one takes every other version that apt offers.
+check_patches() {
+	local version dir
+	say "suite patches"
+	for version in $(qemu_source_version); do
+		dir=$CACHE/sources/qemu-${version#1:}
+		if [ ! -d "$dir" ]; then
+			mkdir -p "$dir.new"
+			if ! (cd "$dir.new" && apt-get source --download-only "qemu=$version" &&
+				tar -xf qemu_*.orig.tar.* --strip-components=1 && rm -f qemu_*) >"$RUN/source.txt" 2>&1; then
+				skipped=$((skipped + 1))
+				say "  QEMU $version: skipped, this mirror does not have the source any more"
+				rm -rf "$dir.new"
+				continue
+			fi
+			mv "$dir.new" "$dir"
+		fi
+		check "patches on QEMU ${version#1:}" patches_apply "$dir" "$REPO/vmm/qemu/patches/10.0"
+	done
+	check "patches on the kernel" patches_applied kernel-lab guest-kernel/patches/6.12 host-kernel/patches/6.12
+}
+
+patches_apply() { # TREE PATCH-DIR
+	local file scratch
+	scratch=$(mktemp -d)
+	# only the touched files are copied: a dry run alone does not see one patch on top of another
+	grep -h '^+++ b/' "$2"/*.patch | sed 's|^+++ b/||; s/\t.*//' | sort -u | while read -r file; do
+		mkdir -p "$scratch/$(dirname "$file")"
+		[ ! -f "$1/$file" ] || cp "$1/$file" "$scratch/$file"
+	done
+	for file in "$2"/*.patch; do
+		patch -d "$scratch" -p1 -F0 -f <"$file" || { rm -rf "$scratch"; return 1; }
+	done
+	rm -rf "$scratch"
+}
+
+# The tree that was built has exactly our patches, applied without fuzz by tree_patch.
+patches_applied() {
+	local tree dir
+	tree=$(kernel_tree lab "$(kernel_source_version)")
+	for dir in "${@:2}"; do
+		[ ! -d "$REPO/$dir" ] || diff -r "$REPO/$dir" "$tree/patches/${dir//\//-}" || return 1
+	done
+}
+
+check_style() {
+	local tree
+	say "suite style"
+	tree=$(kernel_tree lab "$(kernel_source_version)")
+	check "checkpatch" style_checkpatch "$tree"
+	check "sparse" style_sparse "$tree"
+	check "spdx lines" style_spdx
+	check "nothing private" style_private
+}
+
+style_checkpatch() {
+	local files
+	mapfile -t files < <(find "$REPO/guest-kernel" "$REPO/host-kernel" -name '*.[ch]')
+	[ ${#files[@]} = 0 ] || "$1/src/scripts/checkpatch.pl" --no-tree --strict --terse --no-summary \
+		--max-line-length=100 --ignore FILE_PATH_CHANGES,CONST_STRUCT -f "${files[@]}"
+}
+
+style_sparse() {
+	local log=$RUN/sparse.log
+	touch "$1"/src/drivers/virtio/tide/*.c
+	kernel_make "$1" C=1 W=1 drivers/virtio/tide/ >"$log" 2>&1 || { cat "$log"; return 1; }
+	! grep -E 'warning:|error:' "$log"
+}
+
+# git knows which files are ours.
+style_files() { git -C "$REPO" ls-files; }
+
+style_spdx() {
+	local file bad=0
+	while read -r file; do
+		case $file in
+		LICENSE | *.md | *.patch | .gitignore | *.o | *.xml | *.conf | *.json) continue ;;
+		esac
+		head -n 3 "$REPO/$file" | grep -q 'SPDX-License-Identifier:' || { echo "no SPDX line: $file"; bad=1; }
+	done < <(style_files)
+	return "$bad"
+}
+
+style_private() {
+	local bad=0
+	style_files | grep -E '(^|/)vmlinux\.h$|\.(o|ko|so|deb|img)$' && bad=1
+	(cd "$REPO" && git grep -nE 'https?://[a-z0-9.-]*(debian\.org|mirror)' -- ':!LICENSE' ':!*.md') && bad=1
+	return "$bad"
+}
