@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * fair: memory goes where it is used; nobody loses what it is entitled to and uses.
+ *
+ * What it does.  Every VM is entitled to its floor and its share of the rest of the budget.  What it needs is
+ * estimated from what its kernel shows: memory that cannot be freed without swapping is needed; a VM that reads again
+ * what it lost (refaults), or is under pressure, needs more than it has; a VM that does neither for a while
+ * needs less, halfway down to what it cannot free with each step.  The budget, less the controller's reserve, is
+ * then handed out in three rounds: to everybody what it needs up to its entitlement; to those that need more, by
+ * shares; what is still left stays where it is, so that memory moves only when somebody wants it.
+ *
+ * Taking memory is also how idle memory is told from hot memory: a guest that reads all it needs from its cache
+ * looks idle until it misses some of it.  A VM that refaults soon after it was shrunk gets back what it had, up to its
+ * entitlement before anybody's loan, and is then left alone for a while that doubles each time.
+ *
+ * Idle memory within an entitlement is taxed, after Waldspurger, "Memory Resource Management in VMware ESX Server"
+ * (OSDI 2002): of memory that is idle, a VM keeps only a part.  There the rate is 75 %, since memory comes back at
+ * the speed of swapping.  Here it comes back in milliseconds, and what is left untaxed is the VM's credit: not its
+ * target, but room below its ceiling, which it may take back at once without asking.
+ *
+ * Where it works: loads that come and go, page cache against page cache, bursts inside the entitlement.
+ *
+ * Where it fails: it cannot see the worth of a miss, a slow disk's counts like a fast one's.  Loads that
+ * read through more than all memory, once, refault little and get little, which is right; read in a circle they
+ * refault for ever and get all that is left over, which helps nobody.  A guest that lies about refaults gets what
+ * others do not use, as one that reads in a circle does; it gets nobody's used entitlement.
+ */
+#include "tide_balance_bpf.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+KNOB(__u32, busy_refaults, 100, 1, 10000000, "refaults per second from which a VM needs more than it has");
+KNOB(__u32, horizon_ms, 2000, 10, 600000, "a busy VM may grow by as much as it refaults in this time");
+KNOB(__u32, idle_ms, 2000, 100, 3600000, "a VM without refaults and pressure for this long is idle");
+KNOB(__u32, step_ms, 250, 10, 600000, "a VM is not shrunk again before this time is over");
+KNOB(__u32, regret_ms, 10000, 100, 3600000, "refaults within this time after shrinking a VM mean that it was wrong");
+KNOB(__u32, hold_ms, 8000, 100, 3600000, "how long a VM is then left alone at first; doubles each time");
+KNOB(__u32, hold_max_ms, 120000, 100, 86400000, "how long at the most");
+KNOB(__u32, idle_tax_percent, 90, 0, 100, "how much of its idle memory a VM gives up, in percent");
+KNOB(__u64, change_bytes, 8388608, 4096, 1099511627776, "changes smaller than this are not made, except under pressure");
+
+#define PAGE_SHIFT	12
+#define CAP_PASSES	4
+
+/* The rows' state, kept from round to tally. */
+enum {
+	NEED,		/* bytes that this VM needs, zero before the first round */
+	ACTIVE_AT,	/* when it was last busy or under pressure */
+	SHRUNK_AT,	/* when it was last shrunk, zero if never */
+	BEFORE,		/* bytes that it had before it was last shrunk in a row */
+	HOLD_MS,	/* how long it was last left alone */
+	HOLD_UNTIL,	/* not to be shrunk for idleness before */
+	ENTITLED,	/* bytes; of this round */
+	ALLOC,		/* bytes; of this round */
+};
+
+/* Rules, for the log. */
+enum {
+	RULE_NONE,
+	RULE_PRESSURE,		/* it asks */
+	RULE_REFAULT,		/* busy: grows by what it refaults in the horizon */
+	RULE_REGRET,		/* shrinking it was wrong */
+	RULE_IDLE,		/* halfway to what it cannot free */
+	RULE_LOAN,		/* above its entitlement, and others need it */
+	RULE_BUDGET,		/* the budget fell */
+};
+
+/* Which room a fill is about. */
+enum {
+	TO_ENTITLEMENT,		/* from the floor to the maximum: works out the entitlements */
+	TO_NEED,		/* beyond the entitlement to what is needed */
+	TO_SIZE,		/* up to what it has now */
+};
+
+/*
+ * What a round adds up.  Not on the stack, where the verifier would follow every value that a walk can leave in it; and
+ * not static, or the compiler takes it apart into variables that no longer fit their BTF.
+ */
+struct tally {
+	__u64 now;		/* ms */
+	__u64 pool;		/* bytes to hand out */
+	__u64 left;		/* ... of which are not yet */
+	__u64 deficit;		/* truth value: more is charged than there is */
+	__u64 stage;		/* what is being filled */
+	__u64 share;		/* pages of this pass */
+	__u64 shares;		/* weights that share them */
+	__u64 next_shares;	/* weights with room left after this pass */
+	__u64 room;		/* bytes that may be raised in all */
+	__u64 raise_pressed;	/* bytes that VMs under pressure are to be raised by */
+	__u64 raise_others;
+};
+
+struct tally tally;
+
+static bool answers(const struct balance_vm *vm)
+{
+	return (vm->flags & BALANCE_VM_MANAGED) && !(vm->flags & BALANCE_VM_STALE);
+}
+
+static bool pressed(const struct balance_vm *vm)
+{
+	return vm->flags & (BALANCE_VM_PRESSURE | BALANCE_VM_OOM);
+}
+
+static bool busy(const struct balance_vm *vm)
+{
+	return vm->refault_file_rate + vm->refault_anon_rate >= busy_refaults;
+}
+
+static __u64 within(const struct balance_vm *vm, __u64 bytes)
+{
+	return min(max(bytes, vm->floor), vm->maximum);
+}
+
+/* The least it can do with: what it cannot free, and a little to work with. */
+static __u64 least(const struct balance_vm *vm)
+{
+	__u64 fixed = less(vm->usable, vm->available);
+
+	return within(vm, fixed + fixed / 8);
+}
+
+/* The part of its idle memory within its entitlement that the tax leaves it. */
+static __u64 untaxed(const struct balance_vm *vm)
+{
+	return less(vm->state[ENTITLED], least(vm)) * (100 - idle_tax_percent) / 100;
+}
+
+/* By how much a busy VM may grow now.  Nothing while it has not yet used what it has. */
+static __u64 growth(const struct balance_vm *vm)
+{
+	__u64 refaults = min(vm->refault_file_rate + vm->refault_anon_rate, 1ULL << 24);
+	__u64 step = (refaults << PAGE_SHIFT) * horizon_ms / 1000;
+
+	step = min(max(step, vm->ceiling / 16), vm->ceiling / 2);
+	if (vm->free + less(vm->ceiling, vm->usable) > vm->usable / 8 + step / 2)
+		return 0;
+	return step;
+}
+
+static void learn_regret(struct balance_vm *vm)
+{
+	if (!vm->state[SHRUNK_AT] || tally.now > vm->state[SHRUNK_AT] + regret_ms)
+		return;
+	vm->state[HOLD_MS] = min(max(vm->state[HOLD_MS] * 2, hold_ms), hold_max_ms);
+	vm->state[HOLD_UNTIL] = tally.now + vm->state[HOLD_MS];
+	vm->state[NEED] = max(vm->state[NEED], vm->state[BEFORE]);
+	vm->state[SHRUNK_AT] = 0;
+	vm->rule = RULE_REGRET;
+}
+
+static void learn_need(struct balance_vm *vm)
+{
+	__u64 need = vm->state[NEED], rest = least(vm) + untaxed(vm);
+
+	if (pressed(vm) && !(vm->flags & BALANCE_VM_UNUSED)) {
+		vm->rule = RULE_PRESSURE;
+		vm->state[ACTIVE_AT] = tally.now;
+		need = max(need, vm->ceiling + vm->wanted);
+	}
+	if (busy(vm)) {
+		vm->rule = vm->rule ? vm->rule : RULE_REFAULT;
+		vm->state[ACTIVE_AT] = tally.now;
+		vm->state[NEED] = max(need, vm->ceiling + growth(vm));
+		learn_regret(vm);
+		need = vm->state[NEED];
+	} else if (tally.now >= vm->state[ACTIVE_AT] + idle_ms && tally.now >= vm->state[HOLD_UNTIL]) {
+		vm->rule = RULE_IDLE;
+		need = min(need, rest);
+	}
+	vm->state[NEED] = within(vm, need);
+}
+
+static long open_row(__u32 i, void *ctx)
+{
+	struct balance_vm *vm = balance_row(i);
+
+	if (!vm)
+		return 1;
+	vm->rule = RULE_NONE;
+	vm->reason = BALANCE_KEEP;
+	vm->new_target = vm->target;
+	vm->new_ceiling = vm->ceiling;
+	if (!answers(vm)) {
+		tally.left = less(tally.left, max(vm->charged, vm->ceiling));
+		return 0;
+	}
+	if (!vm->state[NEED]) {
+		vm->state[NEED] = within(vm, vm->ceiling);
+		vm->state[ACTIVE_AT] = tally.now;
+	}
+	vm->state[ALLOC] = vm->floor;
+	tally.left = less(tally.left, vm->floor);
+	return 0;
+}
+
+/* How far @vm may be filled in this stage. */
+static __u64 fill_to(const struct balance_vm *vm)
+{
+	if (tally.stage == TO_ENTITLEMENT)
+		return vm->maximum;
+	if (tally.stage == TO_NEED)
+		return vm->state[NEED];
+	return min(vm->ceiling, vm->maximum);
+}
+
+static __u64 weight(const struct balance_vm *vm)
+{
+	return vm->shares;
+}
+
+static long weigh_row(__u32 i, void *ctx)
+{
+	struct balance_vm *vm = balance_row(i);
+
+	if (!vm)
+		return 1;
+	if (answers(vm) && fill_to(vm) > vm->state[ALLOC])
+		tally.next_shares += weight(vm);
+	return 0;
+}
+
+static long fill_row(__u32 i, void *ctx)
+{
+	struct balance_vm *vm = balance_row(i);
+	__u64 part;
+
+	if (!vm)
+		return 1;
+	if (!answers(vm) || fill_to(vm) <= vm->state[ALLOC] || !tally.shares)
+		return 0;
+	part = (tally.share * weight(vm) / tally.shares) << PAGE_SHIFT;
+	part = min(min(part, fill_to(vm) - vm->state[ALLOC]), tally.left);
+	vm->state[ALLOC] += part;
+	tally.left -= part;
+	if (fill_to(vm) > vm->state[ALLOC])
+		tally.next_shares += weight(vm);
+	return 0;
+}
+
+static long fill_pass(__u32 i, void *ctx)
+{
+	struct balance_table *t = balance_table();
+
+	if (!t || !tally.next_shares || tally.left < MIB)
+		return 1;
+	tally.share = tally.left >> PAGE_SHIFT;
+	tally.shares = tally.next_shares;
+	tally.next_shares = 0;
+	balance_walk(t, fill_row, NULL);
+	return 0;
+}
+
+/* Hand out what is left by shares, nobody more than it may take in this stage; what is not taken is shared again. */
+static void fill(struct balance_table *t, __u64 stage)
+{
+	tally.stage = stage;
+	tally.next_shares = 0;
+	balance_walk(t, weigh_row, NULL);
+	bpf_loop(CAP_PASSES, fill_pass, NULL, 0);
+}
+
+/* Entitlements stand in ALLOC: keep them, learn what is needed, and start again from the lower of the two. */
+static long entitle_row(__u32 i, void *ctx)
+{
+	struct balance_vm *vm = balance_row(i);
+
+	if (!vm)
+		return 1;
+	if (!answers(vm))
+		return 0;
+	vm->state[ENTITLED] = vm->state[ALLOC];
+	learn_need(vm);
+	vm->state[ALLOC] = max(vm->floor, min(vm->state[NEED], vm->state[ENTITLED]));
+	tally.left += vm->state[ENTITLED] - vm->state[ALLOC];
+	return 0;
+}
+
+/* Take back slowly: half of what it could give, and the next half when the counters have followed. */
+static void shrink(struct balance_vm *vm)
+{
+	__u64 bottom = least(vm), to;
+
+	if ((vm->flags & BALANCE_VM_MOVING) || ((vm->flags & BALANCE_VM_STALLED) && vm->ceiling <= vm->maximum))
+		return;
+	if (vm->state[SHRUNK_AT] && tally.now < vm->state[SHRUNK_AT] + step_ms)
+		return;
+	to = max(vm->state[ALLOC], vm->ceiling - less(vm->ceiling, bottom) / 2);
+	if (to + change_bytes > vm->ceiling)
+		return;
+
+	if (!vm->state[SHRUNK_AT] || tally.now > vm->state[SHRUNK_AT] + regret_ms)
+		vm->state[BEFORE] = vm->ceiling;
+	vm->state[SHRUNK_AT] = tally.now;
+	vm->new_ceiling = to;
+	vm->new_target = vm->rule == RULE_IDLE ? max(bottom, less(to, untaxed(vm))) : to;
+	if (vm->rule == RULE_IDLE) {
+		vm->reason = BALANCE_SHRINK_IDLE;
+	} else if (tally.deficit) {
+		vm->rule = RULE_BUDGET;
+		vm->reason = BALANCE_SHRINK_BUDGET;
+	} else {
+		vm->rule = RULE_LOAN;
+		vm->reason = BALANCE_SHRINK_LOAN;
+	}
+}
+
+static long shrink_row(__u32 i, void *ctx)
+{
+	struct balance_vm *vm = balance_row(i);
+	__u64 raise;
+
+	if (!vm)
+		return 1;
+	if (!answers(vm)) {
+		tally.room = less(tally.room, max(vm->charged, vm->ceiling));
+		return 0;
+	}
+	if (vm->state[ALLOC] < vm->ceiling)
+		shrink(vm);
+	tally.room = less(tally.room, vm->new_ceiling);
+	raise = less(vm->state[ALLOC], vm->ceiling);
+	if (pressed(vm))
+		tally.raise_pressed += raise;
+	else
+		tally.raise_others += raise;
+	return 0;
+}
+
+/* What of a wish for @raise can be had, if those who wish together for @all share @room. */
+static __u64 portion(__u64 raise, __u64 all, __u64 room)
+{
+	if (all <= room)
+		return raise;
+	return ((raise >> PAGE_SHIFT) * (room >> PAGE_SHIFT) / max(all >> PAGE_SHIFT, 1)) << PAGE_SHIFT;
+}
+
+static void grow(struct balance_vm *vm)
+{
+	__u64 raise = less(vm->state[ALLOC], vm->ceiling);
+
+	if (pressed(vm))
+		raise = portion(raise, tally.raise_pressed, tally.room);
+	else
+		raise = portion(raise, tally.raise_others, less(tally.room, tally.raise_pressed));
+	if (!raise || (raise < change_bytes && !pressed(vm) && vm->ceiling >= vm->floor))
+		return;
+	vm->new_ceiling = vm->ceiling + raise;
+	vm->new_target = vm->new_ceiling;
+	if (vm->ceiling < vm->floor)
+		vm->reason = BALANCE_FLOOR;
+	else
+		vm->reason = pressed(vm) ? BALANCE_GROW_PRESSURE : BALANCE_GROW_REFAULT;
+}
+
+static long grow_row(__u32 i, void *ctx)
+{
+	struct balance_vm *vm = balance_row(i);
+
+	if (!vm)
+		return 1;
+	if (!answers(vm) || vm->new_ceiling < vm->ceiling)
+		return 0;
+	if (vm->state[ALLOC] > vm->ceiling) {
+		grow(vm);
+	} else if (vm->target < vm->ceiling && (pressed(vm) || busy(vm))) {
+		/* What it may take is what it needs now: no longer a credit. */
+		vm->new_target = vm->ceiling;
+		vm->reason = pressed(vm) ? BALANCE_GROW_PRESSURE : BALANCE_GROW_REFAULT;
+	}
+	return 0;
+}
+
+SEC("syscall")
+POLICY_ABOUT("memory goes where it is used, and nobody loses what it is entitled to and uses")
+int balance(void *unused)
+{
+	struct balance_table *t = balance_table();
+
+	if (!t)
+		return 0;
+	/* Zero means "never" in the rows' state. */
+	tally.now = t->host.time_ms + 1;
+	tally.pool = less(t->host.budget, t->host.reserve);
+	tally.deficit = t->host.charged > t->host.budget;
+	tally.left = tally.pool;
+	tally.room = tally.pool;
+	tally.raise_pressed = 0;
+	tally.raise_others = 0;
+
+	balance_walk(t, open_row, NULL);
+	fill(t, TO_ENTITLEMENT);
+	balance_walk(t, entitle_row, NULL);
+	fill(t, TO_NEED);
+	fill(t, TO_SIZE);
+	balance_walk(t, shrink_row, NULL);
+	balance_walk(t, grow_row, NULL);
+	return 0;
+}
