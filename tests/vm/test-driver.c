@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * A real guest with the virtio_tide driver gives memory and takes it back: to its target, within its credit, under
+ * pressure, and all of it when the driver goes.  Each test boots a guest of its own; the controller's side is steered
+ * by hand.
+ */
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "steer.h"
+#include "vm.h"
+
+#define RAM		(1 * GIB)
+#define SOON_MS		30000	/* for what takes milliseconds on a machine that does nothing else */
+#define PATTERN		(200 * MIB)
+
+struct guest {
+	struct steer *steer;
+	struct vm *vm;
+	char socket[64];
+};
+
+static void start(struct guest *g, const char *name, struct vm_options options)
+{
+	snprintf(g->socket, sizeof(g->socket), "/tmp/memtide-%s-%d.sock", name, getpid());
+	options.name = name;
+	options.memory_bytes = RAM;
+	options.tide = true;
+	options.vmm_socket = g->socket;
+	if (!options.modules)
+		options.modules = "virtio_tide";
+	assert_int_equal(steer_listen(g->socket, &g->steer), 0);
+	assert_int_equal(vm_spawn(&options, &g->vm), 0);
+	assert_int_equal(steer_accept(g->steer), 0);
+	assert_int_equal(vm_wait(g->vm), 0);
+}
+
+static void stop(struct guest *g)
+{
+	steer_free(g->steer);
+	assert_int_equal(vm_stop(g->vm), 0);
+}
+
+static uint64_t given(struct guest *g)
+{
+	struct memtide_counters c;
+
+	assert_int_equal(steer_counters(g->steer, &c), 0);
+	return c.given_bytes;
+}
+
+static uint64_t mem_free(struct guest *g)
+{
+	uint64_t value;
+
+	assert_int_equal(vm_file_value(g->vm, "/proc/meminfo", "MemFree", &value), 0);
+	return value;
+}
+
+static void assert_no_oom(struct guest *g)
+{
+	uint64_t kills;
+
+	assert_int_equal(vm_file_value(g->vm, "/proc/vmstat", "oom_kill", &kills), 0);
+	assert_int_equal(kills, 0);
+}
+
+/* Brings the guest to @target with @ceiling and waits for its word. */
+static void come_to(struct guest *g, uint64_t target, uint64_t ceiling)
+{
+	uint32_t generation;
+
+	steer_set(g->steer, target, ceiling, 0, &generation);
+	assert_int_equal(steer_wait_fence(g->steer, generation, SOON_MS), 0);
+}
+
+static void fill(struct guest *g, uint64_t bytes)
+{
+	assert_int_equal(vm_ask(g->vm, NULL, "fill %" PRIu64, bytes), 0);
+}
+
+static void assert_intact(struct guest *g)
+{
+	assert_int_equal(vm_ask(g->vm, NULL, "check"), 0);
+}
+
+static void test_comes_to_target_and_back(void **state)
+{
+	struct guest g;
+	uint64_t before, after;
+
+	start(&g, "target", (struct vm_options){ .no_report = true });
+	fill(&g, PATTERN);
+	assert_int_equal(vm_ask(g.vm, NULL, "fill %llu", 400 * MIB), 0);
+	assert_int_equal(vm_ask(g.vm, NULL, "keep 1"), 0);
+	assert_int_equal(vm_resident(g.vm, &before), 0);
+
+	come_to(&g, 512 * MIB, 512 * MIB);
+	assert_true(given(&g) >= RAM - 512 * MIB);
+	assert_true(given(&g) <= RAM - 512 * MIB + 4 * MIB);
+	assert_int_equal(vm_resident(g.vm, &after), 0);
+	/* what was never touched has nothing to leave; at least half of what was must be gone from the host */
+	assert_true(after + 200 * MIB < before);
+	assert_intact(&g);
+
+	come_to(&g, RAM, RAM);
+	assert_int_equal(given(&g), 0);
+	assert_intact(&g);
+	fill(&g, 400 * MIB);
+	assert_intact(&g);
+	stop(&g);
+}
+
+static void test_target_out_of_reach(void **state)
+{
+	struct memtide_stats stats;
+	struct guest g;
+
+	start(&g, "reach", (struct vm_options){ .no_report = true });
+	fill(&g, 300 * MIB);
+	steer_set(g.steer, 128 * MIB, 128 * MIB, 0, NULL);
+	assert_int_equal(steer_wait_given(g.steer, 400 * MIB, RAM - 300 * MIB, SOON_MS), 0);
+	assert_intact(&g);
+	do {
+		assert_int_equal(steer_stats(g.steer, &stats, SOON_MS), 0);
+	} while (!(stats.flags & VIRTIO_TIDE_STATS_STALLED));
+	/* it keeps something to work with */
+	assert_true(mem_free(&g) > 4 * MIB);
+	assert_no_oom(&g);
+	stop(&g);
+}
+
+static void test_takes_credit_under_pressure(void **state)
+{
+	struct memtide_event event;
+	struct guest g;
+
+	start(&g, "credit", (struct vm_options){ .no_report = true });
+	come_to(&g, 384 * MIB, 900 * MIB);
+	assert_true(given(&g) >= RAM - 384 * MIB);
+	fill(&g, 500 * MIB);
+	assert_int_equal(steer_wait_event(g.steer, VIRTIO_TIDE_EV_RELIEF, &event, SOON_MS), 0);
+	assert_int_equal(event.b, VIRTIO_TIDE_PATH_CREDIT);
+	assert_true(given(&g) >= RAM - 900 * MIB);
+	assert_no_oom(&g);
+	assert_intact(&g);
+	stop(&g);
+}
+
+static void test_asks_beyond_its_ceiling(void **state)
+{
+	struct memtide_event event;
+	uint64_t ns, ceiling = 384 * MIB;
+	struct guest g;
+
+	start(&g, "asks", (struct vm_options){ .no_report = true });
+	come_to(&g, ceiling, ceiling);
+	assert_int_equal(vm_ask(g.vm, NULL, "burst %llu 10", 600 * MIB), 0);
+	steer_path(g.steer, VIRTIO_TIDE_PATH_RESERVE);
+	while (ceiling < 900 * MIB) {
+		assert_int_equal(steer_wait_event(g.steer, VIRTIO_TIDE_EV_PRESSURE, &event, SOON_MS), 0);
+		assert_true(given(&g) >= RAM - ceiling);
+		ceiling += 128 * MIB;
+		steer_set(g.steer, 384 * MIB, ceiling, 0, NULL);
+	}
+	assert_int_equal(vm_ask_number(g.vm, &ns, "burst-wait"), 0);
+	assert_no_oom(&g);
+	stop(&g);
+}
+
+static void test_comes_back_after_a_quiet_time(void **state)
+{
+	struct memtide_event event;
+	uint64_t ns;
+	struct guest g;
+
+	start(&g, "quiet", (struct vm_options){ .no_report = true, .modules = "" });
+	assert_int_equal(vm_ask(g.vm, NULL, "insmod /modules/virtio_tide.ko quiet_ms=300"), 0);
+	come_to(&g, 384 * MIB, 900 * MIB);
+	assert_int_equal(vm_ask(g.vm, NULL, "burst %llu 10", 450 * MIB), 0);
+	assert_int_equal(steer_wait_event(g.steer, VIRTIO_TIDE_EV_RELIEF, &event, SOON_MS), 0);
+	assert_int_equal(vm_ask_number(g.vm, &ns, "burst-wait"), 0);
+	assert_int_equal(steer_wait_given(g.steer, RAM - 388 * MIB, RAM, SOON_MS), 0);
+	stop(&g);
+}
+
+static void test_unloading_gives_all_back(void **state)
+{
+	struct guest g;
+	uint64_t free_before;
+
+	start(&g, "unload", (struct vm_options){ .no_report = true });
+	fill(&g, PATTERN);
+	free_before = mem_free(&g);
+	come_to(&g, 512 * MIB, 512 * MIB);
+	assert_int_equal(vm_ask(g.vm, NULL, "rmmod virtio_tide"), 0);
+	assert_int_equal(given(&g), 0);
+	assert_true(mem_free(&g) + 16 * MIB > free_before);
+	assert_intact(&g);
+	assert_int_equal(vm_ask(g.vm, NULL, "insmod /modules/virtio_tide.ko"), 0);
+	come_to(&g, 512 * MIB, 512 * MIB);
+	assert_intact(&g);
+	stop(&g);
+}
+
+static void test_takes_back_while_inhibited(void **state)
+{
+	struct guest g;
+
+	start(&g, "inhibit", (struct vm_options){ .no_report = true });
+	come_to(&g, 600 * MIB, 600 * MIB);
+	assert_int_equal(vm_qmp(g.vm, "qom-set", json_pack("{s:s,s:s,s:b}", "path", TIDE_OBJECT, "property", "inhibit",
+							   "value", 1), NULL), 0);
+	come_to(&g, 800 * MIB, 800 * MIB);
+	assert_int_equal(given(&g), RAM - 800 * MIB);
+	steer_set(g.steer, 500 * MIB, 500 * MIB, 0, NULL);
+	fill(&g, PATTERN);
+	assert_int_equal(given(&g), RAM - 800 * MIB);
+	assert_int_equal(vm_qmp(g.vm, "qom-set", json_pack("{s:s,s:s,s:b}", "path", TIDE_OBJECT, "property", "inhibit",
+							   "value", 0), NULL), 0);
+	assert_int_equal(steer_wait_given(g.steer, RAM - 500 * MIB, RAM - 496 * MIB, SOON_MS), 0);
+	assert_intact(&g);
+	stop(&g);
+}
+
+static void test_stock_balloon_in_the_same_vm(void **state)
+{
+	struct memtide_stats stats;
+	struct guest g;
+
+	start(&g, "beside", (struct vm_options){ .balloon = true, .modules = "virtio_tide,virtio_balloon" });
+	assert_int_equal(vm_qmp(g.vm, "balloon", json_pack("{s:I}", "value", (json_int_t)(RAM - 128 * MIB)), NULL), 0);
+	come_to(&g, 600 * MIB, 600 * MIB);
+	assert_int_equal(steer_stats(g.steer, &stats, SOON_MS), 0);
+	/* Linux takes one reporting device: the driver that came first has it, and the other one still works */
+	assert_true(stats.flags & VIRTIO_TIDE_STATS_REPORTING);
+	come_to(&g, RAM, RAM);
+	assert_int_equal(given(&g), 0);
+	assert_no_oom(&g);
+	stop(&g);
+}
+
+static void test_controller_away_and_back(void **state)
+{
+	struct guest g;
+
+	start(&g, "away", (struct vm_options){ .no_report = true });
+	come_to(&g, 512 * MIB, 512 * MIB);
+	steer_disconnect(g.steer);
+	fill(&g, PATTERN);
+	assert_int_equal(steer_accept(g.steer), 0);
+	/* nothing was taken or lost meanwhile */
+	assert_true(given(&g) >= RAM - 512 * MIB);
+	come_to(&g, 700 * MIB, 700 * MIB);
+	assert_intact(&g);
+	stop(&g);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_comes_to_target_and_back),
+		cmocka_unit_test(test_target_out_of_reach),
+		cmocka_unit_test(test_takes_credit_under_pressure),
+		cmocka_unit_test(test_asks_beyond_its_ceiling),
+		cmocka_unit_test(test_comes_back_after_a_quiet_time),
+		cmocka_unit_test(test_unloading_gives_all_back),
+		cmocka_unit_test(test_takes_back_while_inhibited),
+		cmocka_unit_test(test_stock_balloon_in_the_same_vm),
+		cmocka_unit_test(test_controller_away_and_back),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
