@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Blocks of memory that the host has, and freeing them.  A block is what one call of the page allocator gave: its
+ * first page is linked through page->lru and carries the order in page->private.
+ *
+ * The pages stay in the zones' managed count and in MemTotal, as with a balloon that deflates on OOM: the guest
+ * can have them back, at once up to its ceiling and on demand above it, and programs that size themselves or
+ * overcommit by MemTotal should not see it jump.
+ */
+#include <linux/page-flags.h>
+
+#include "tide.h"
+
+/* Blocks that are freed between two takings of the lock. */
+#define TIDE_FREE_CHUNK		16
+
+void tide_blocks_init(struct tide *tide)
+{
+	unsigned int order;
+
+	for (order = 0; order < NR_PAGE_ORDERS; order++)
+		INIT_LIST_HEAD(&tide->given[order]);
+}
+
+/* Makes a block of fresh pages. */
+void tide_block_take(struct page *page, unsigned int order)
+{
+	set_page_private(page, order);
+}
+
+unsigned int tide_block_order(struct page *page)
+{
+	return page_private(page);
+}
+
+/*
+ * Marks pages that were offered as having no content: a crash dump or /proc/kcore that read them would make the
+ * host fill them again.
+ */
+void tide_block_mark(struct page *page)
+{
+	unsigned long i, pages = 1UL << tide_block_order(page);
+
+	for (i = 0; i < pages; i++)
+		__SetPageOffline(page + i);
+}
+
+/* Gives a block back to the allocator, marked or not. */
+void tide_block_free(struct page *page)
+{
+	unsigned int order = tide_block_order(page);
+	unsigned long i;
+
+	for (i = 0; i < 1UL << order; i++)
+		__ClearPageOffline(page + i);
+	set_page_private(page, 0);
+	__free_pages(page, order);
+}
+
+void tide_blocks_free(struct list_head *blocks)
+{
+	struct page *page, *next;
+
+	list_for_each_entry_safe(page, next, blocks, lru) {
+		list_del(&page->lru);
+		tide_block_free(page);
+	}
+}
+
+/* Under the lock: notes that the host has to hear of these pages.  False when the table is full. */
+static bool tide_untold_add(struct tide *tide, unsigned long pfn, unsigned long pages)
+{
+	struct tide_extent *last = &tide->untold[tide->nr_untold - 1];
+
+	if (tide->nr_untold && last->pfn + last->pages == pfn) {
+		last->pages += pages;
+		return true;
+	}
+	if (tide->nr_untold && pfn + pages == last->pfn) {
+		last->pfn = pfn;
+		last->pages += pages;
+		return true;
+	}
+	if (tide->nr_untold == TIDE_TAKES)
+		return false;
+	tide->untold[tide->nr_untold++] = (struct tide_extent){ pfn, pages };
+	return true;
+}
+
+/* Under the lock: the largest block of at most @limit pages, large ones being cheapest to free. */
+static struct page *tide_given_first(struct tide *tide, unsigned long limit)
+{
+	int order;
+
+	if (!limit)
+		return NULL;
+	for (order = min_t(int, ilog2(limit), MAX_PAGE_ORDER); order >= 0; order--) {
+		if (!list_empty(&tide->given[order]))
+			return list_first_entry(&tide->given[order], struct page, lru);
+	}
+	return NULL;
+}
+
+/* Moves some blocks of at most @limit pages in all from given to @blocks, and returns how many pages. */
+static unsigned long tide_given_take(struct tide *tide, unsigned long limit, struct list_head *blocks)
+{
+	unsigned long taken = 0;
+	unsigned int i, order;
+	struct page *page;
+
+	spin_lock(&tide->lock);
+	limit = min(limit, tide_credit(tide));
+	for (i = 0; i < TIDE_FREE_CHUNK; i++) {
+		page = tide_given_first(tide, limit - taken);
+		if (!page)
+			break;
+		order = tide_block_order(page);
+		/* Before they are free: a batch that gives them again tells of this first. */
+		if (!tide_untold_add(tide, page_to_pfn(page), 1UL << order))
+			break;
+		list_move_tail(&page->lru, blocks);
+		taken += 1UL << order;
+	}
+	tide->given_pages -= taken;
+	spin_unlock(&tide->lock);
+	return taken;
+}
+
+/**
+ * tide_free_given - take given memory back within the credit
+ * @tide: the device
+ * @pages: at most how many
+ *
+ * From any context that may take a spinlock with interrupts on; neither allocates nor sleeps.  The host hears of
+ * it with the next batch, which the caller sees to.
+ *
+ * Return: pages that the allocator has now.  Fewer than @pages if the credit or the untold table is exhausted, or
+ * if no block is small enough.
+ */
+unsigned long tide_free_given(struct tide *tide, unsigned long pages)
+{
+	unsigned long freed = 0, taken;
+
+	while (freed < pages) {
+		LIST_HEAD(blocks);
+
+		taken = tide_given_take(tide, pages - freed, &blocks);
+		if (!taken)
+			break;
+		tide_blocks_free(&blocks);
+		freed += taken;
+	}
+	return freed;
+}
