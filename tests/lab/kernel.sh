@@ -87,6 +87,7 @@ kernel_build() {
 	logged "compiling the kernel" "$CACHE/logs/kernel-$flavour.log" \
 		kernel_make "$tree" bzImage modules || exit 1
 	staging=$(mktemp -d "$CACHE/images/.kernel.XXXXXX")
+	chmod 755 "$staging"
 	logged "collecting the kernel" "$CACHE/logs/kernel-$flavour-install.log" kernel_stage "$tree" "$staging" || exit 1
 	image_publish "kernel-$flavour" "$key" "$staging"
 	tree_unlock

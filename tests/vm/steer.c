@@ -199,15 +199,22 @@ int steer_wait_given(struct steer *s, uint64_t low, uint64_t high, unsigned int 
 	return -ETIMEDOUT;
 }
 
+bool steer_poll_event(struct steer *s, uint32_t type, struct memtide_event *ret_event)
+{
+	while (memtide_ring_pull(&s->events, ret_event, 1) == 1) {
+		if (ret_event->type == type)
+			return true;
+	}
+	return false;
+}
+
 int steer_wait_event(struct steer *s, uint32_t type, struct memtide_event *ret_event, unsigned int timeout_ms)
 {
 	uint64_t until = steer_now_ns() + timeout_ms * 1000000ULL;
 
 	do {
-		while (memtide_ring_pull(&s->events, ret_event, 1) == 1) {
-			if (ret_event->type == type)
-				return 0;
-		}
+		if (steer_poll_event(s, type, ret_event))
+			return 0;
 	} while (wait_bell(s->hello.fd[TIDE_VMM_FD_DOORBELL], until));
 	fprintf(stderr, "steer: no event of type %u within %u ms\n", type, timeout_ms);
 	return -ETIMEDOUT;

@@ -33,6 +33,8 @@ int steer_wait_fence(struct steer *steer, uint32_t generation, unsigned int time
 int steer_wait_given(struct steer *steer, uint64_t low, uint64_t high, unsigned int timeout_ms);
 /* Waits for the guest's doorbell and takes one event of @type from its ring; others are dropped. */
 int steer_wait_event(struct steer *steer, uint32_t type, struct memtide_event *ret_event, unsigned int timeout_ms);
+/* Takes the next event of @type that is there already; false: none. */
+bool steer_poll_event(struct steer *steer, uint32_t type, struct memtide_event *ret_event);
 int steer_counters(struct steer *steer, struct memtide_counters *ret_counters);
 /* Asks the guest for fresh statistics and waits for them. */
 int steer_stats(struct steer *steer, struct memtide_stats *ret_stats, unsigned int timeout_ms);
