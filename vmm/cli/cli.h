@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What memtide's commands share: the options of one call, and the table of commands.  One file per noun; each command
+ * is one function.
+ */
+#ifndef MEMTIDE_CLI_H
+#define MEMTIDE_CLI_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* What a call ends with. */
+enum {
+	CLI_OK		= 0,
+	CLI_FAILED	= 1,	/* refused, or found wanting */
+	CLI_USAGE	= 2,	/* the call itself made no sense */
+};
+
+/* Options that not every command takes. */
+enum cli_option {
+	CLI_WATCH	= 0x01,
+	CLI_FOLLOW	= 0x02,
+	CLI_AFTER	= 0x04,
+	CLI_KNOB	= 0x08,
+	CLI_LIMITS	= 0x10,	/* --floor, --maximum, --shares */
+};
+
+#define CLI_MAX_KNOBS	64
+
+/**
+ * struct cli - one call
+ * @socket: the control socket
+ * @json: print what came over the socket, nothing else
+ * @given: enum cli_option of the options that were given
+ * @watch_ms: time between two pictures
+ * @after: sequence number from --after
+ * @knobs: NAME=VALUE each
+ * @nr_knobs: how many
+ * @floor: as given, or NULL
+ * @maximum: the same
+ * @shares: the same
+ */
+struct cli {
+	const char *socket;
+	bool json;
+	unsigned int given;
+	unsigned int watch_ms;
+	long long after;
+	const char *knobs[CLI_MAX_KNOBS];
+	size_t nr_knobs;
+	const char *floor;
+	const char *maximum;
+	const char *shares;
+};
+
+/**
+ * struct cli_command - one command
+ * @noun: first word
+ * @verb: second word, or NULL
+ * @arguments: what follows, for the usage line
+ * @min: how many words must follow
+ * @max: how many may
+ * @options: enum cli_option that it takes
+ * @about: one line
+ * @help: some lines more: options, what is shown, examples
+ * @run: returns CLI_*; @argv holds what follows
+ */
+struct cli_command {
+	const char *noun;
+	const char *verb;
+	const char *arguments;
+	int min;
+	int max;
+	unsigned int options;
+	const char *about;
+	const char *help;
+	int (*run)(const struct cli *cli, int argc, char **argv);
+};
+
+extern const struct cli_command status_commands[];
+extern const struct cli_command vm_commands[];
+extern const struct cli_command policy_commands[];
+extern const struct cli_command pause_commands[];
+extern const struct cli_command log_commands[];
+extern const struct cli_command doctor_commands[];
+
+/* Print "memtide: ..." to standard error; returns CLI_FAILED and CLI_USAGE. */
+__attribute__((format(printf, 1, 2))) int cli_failed(const char *format, ...);
+__attribute__((format(printf, 1, 2))) int cli_usage(const char *format, ...);
+
+/* Print @value on one line to standard output, as --json does. */
+void cli_print_json(const json_t *value);
+
+#endif /* MEMTIDE_CLI_H */

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * memtide vm: list, show and steer single VMs.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "client.h"
+#include "size.h"
+
+static const char *size(const json_t *object, const char *name, char text[static MEMTIDE_SIZE_TEXT])
+{
+	return memtide_size_format(reply_number(object, name), text);
+}
+
+static void print_row(const json_t *vm)
+{
+	char a[MEMTIDE_SIZE_TEXT], b[MEMTIDE_SIZE_TEXT], c[MEMTIDE_SIZE_TEXT], d[MEMTIDE_SIZE_TEXT], e[MEMTIDE_SIZE_TEXT];
+
+	printf("%-20s %-12s %9s %9s %9s %9s %9s %7llu\n", reply_text(vm, "name"), reply_text(vm, "state"),
+	       size(vm, "usable", a), size(vm, "target", b), size(vm, "ceiling", c), size(vm, "floor", d),
+	       size(vm, "maximum", e), (unsigned long long)reply_number(vm, "shares"));
+}
+
+static int run_list(const struct cli *cli, int argc, char **argv)
+{
+	json_t *result = client_ask(cli, "vm.list", NULL);
+	const json_t *vm;
+	size_t i;
+
+	if (!result)
+		return CLI_FAILED;
+	if (cli->json) {
+		cli_print_json(result);
+	} else {
+		printf("%-20s %-12s %9s %9s %9s %9s %9s %7s\n", "VM", "STATE", "USABLE", "TARGET", "CEILING", "FLOOR", "MAXIMUM",
+		       "SHARES");
+		json_array_foreach(json_object_get(result, "vms"), i, vm)
+			print_row(vm);
+	}
+	json_decref(result);
+	return CLI_OK;
+}
+
+static void print_size(const json_t *vm, const char *label, const char *name)
+{
+	char text[MEMTIDE_SIZE_TEXT];
+
+	printf("%-14s %s\n", label, size(vm, name, text));
+}
+
+/* Sizes are what most members are; the rest is named here with its unit. */
+static const char *unit_of(const char *name)
+{
+	static const struct {
+		const char *name;
+		const char *unit;
+	} units[] = {
+		{ "time_ns", " ns" }, { "psi_some_us", " us" }, { "psi_full_us", " us" }, { "refault_file", " pages" },
+		{ "refault_anon", " pages" }, { "scan_direct", " pages" }, { "steal_anon", " pages" }, { "swap_in", " pages" },
+		{ "swap_out", " pages" }, { "alloc_stall", "" }, { "oom_kill", "" }, { "pressure", "" }, { "generation", "" },
+		{ "flags", "" }, { "refresh", "" }, { "seq", "" },
+	};
+	const char *rate = strstr(name, "_rate");
+
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+		if (!strcmp(units[i].name, name))
+			return units[i].unit;
+	return rate && !strcmp(rate, "_rate") ? " a second" : NULL;
+}
+
+static void print_stats(const json_t *stats)
+{
+	char text[MEMTIDE_SIZE_TEXT];
+	const char *name;
+	json_t *value;
+
+	if (!json_object_size(stats))
+		return;
+	puts("\nfrom the guest (hints, not believed for accounting):");
+	json_object_foreach((json_t *)stats, name, value) {
+		const char *unit = unit_of(name);
+
+		if (!json_is_number(value))
+			continue;
+		if (unit)
+			printf("  %-20s %.0f%s\n", name, json_number_value(value), unit);
+		else
+			printf("  %-20s %s\n", name, size(stats, name, text));
+	}
+}
+
+static void print_vm(const json_t *vm)
+{
+	const json_t *entry;
+	size_t i;
+
+	printf("%-14s %s\n", "name", reply_text(vm, "name"));
+	printf("%-14s %s\n", "uuid", reply_text(vm, "uuid"));
+	printf("%-14s %llu\n", "pid", (unsigned long long)reply_number(vm, "pid"));
+	printf("%-14s %s%s%s\n", "state", reply_text(vm, "state"), *reply_text(vm, "why") ? ": " : "", reply_text(vm, "why"));
+	printf("%-14s %s\n", "cgroup", *reply_text(vm, "cgroup") ? reply_text(vm, "cgroup") : "none: not enforced");
+	print_size(vm, "usable", "usable");
+	print_size(vm, "credit", "credit");
+	print_size(vm, "given", "given");
+	print_size(vm, "  in 2 MiB", "given_huge");
+	print_size(vm, "target", "target");
+	print_size(vm, "ceiling", "ceiling");
+	print_size(vm, "charged", "charged");
+	print_size(vm, "resident", "resident");
+	print_size(vm, "floor", "floor");
+	print_size(vm, "entitlement", "entitlement");
+	print_size(vm, "maximum", "maximum");
+	printf("%-14s %llu\n", "shares", (unsigned long long)reply_number(vm, "shares"));
+	printf("%-14s %llu\n", "OOM kills", (unsigned long long)reply_number(vm, "oom_kills"));
+	print_stats(json_object_get(vm, "stats"));
+	if (json_array_size(json_object_get(vm, "decisions")))
+		puts("\nlast decisions:");
+	json_array_foreach(json_object_get(vm, "decisions"), i, entry)
+		printf("  %s\n", reply_text(entry, "message"));
+}
+
+/* Print what a call about one VM returned. */
+static int print_result(const struct cli *cli, json_t *result)
+{
+	if (!result)
+		return CLI_FAILED;
+	if (cli->json)
+		cli_print_json(result);
+	else
+		print_vm(result);
+	json_decref(result);
+	return CLI_OK;
+}
+
+static int call(const struct cli *cli, const char *method, const char *name)
+{
+	return print_result(cli, client_ask(cli, method, json_pack("{s:s}", "vm", name)));
+}
+
+static int run_show(const struct cli *cli, int argc, char **argv)
+{
+	return call(cli, "vm.show", argv[0]);
+}
+
+static int run_release(const struct cli *cli, int argc, char **argv)
+{
+	return call(cli, "vm.release", argv[0]);
+}
+
+static int run_adopt(const struct cli *cli, int argc, char **argv)
+{
+	return call(cli, "vm.adopt", argv[0]);
+}
+
+static int add_size(json_t *params, const char *name, const char *text)
+{
+	uint64_t bytes;
+	int r;
+
+	if (!text)
+		return CLI_OK;
+	r = memtide_size_parse(text, &bytes);
+	if (r == -ENODATA)
+		return cli_usage("--%s %s: a size needs a unit, for example %sM", name, text, text);
+	if (r || bytes > INT64_MAX)
+		return cli_usage("--%s %s: no size; write it like 384M or 1.5G", name, text);
+	json_object_set_new(params, name, json_integer(bytes));
+	return CLI_OK;
+}
+
+static int add_shares(json_t *params, const char *text)
+{
+	char *end;
+	long shares;
+
+	if (!text)
+		return CLI_OK;
+	errno = 0;
+	shares = strtol(text, &end, 10);
+	if (errno || end == text || *end || shares < 1 || shares > 1000000)
+		return cli_usage("--shares %s: takes a whole number from 1 to 1000000", text);
+	json_object_set_new(params, "shares", json_integer(shares));
+	return CLI_OK;
+}
+
+static int run_set(const struct cli *cli, int argc, char **argv)
+{
+	json_t *params;
+	int r;
+
+	if (!(cli->given & CLI_LIMITS))
+		return cli_usage("nothing to set: give --floor, --maximum or --shares");
+	params = json_pack("{s:s}", "vm", argv[0]);
+	r = add_size(params, "floor", cli->floor);
+	if (!r)
+		r = add_size(params, "maximum", cli->maximum);
+	if (!r)
+		r = add_shares(params, cli->shares);
+	if (r) {
+		json_decref(params);
+		return r;
+	}
+	return print_result(cli, client_ask(cli, "vm.set", params));
+}
+
+const struct cli_command vm_commands[] = {
+	{
+		.noun = "vm", .verb = "list", .arguments = "",
+		.about = "every VM in one line",
+		.help = "",
+		.run = run_list,
+	},
+	{
+		.noun = "vm", .verb = "show", .arguments = "VM", .min = 1, .max = 1,
+		.about = "all that is known of one VM, and why it has what it has",
+		.help = "VM is a name, a uuid or the number that `memtide vm list --json` shows as id.\n",
+		.run = run_show,
+	},
+	{
+		.noun = "vm", .verb = "set", .arguments = "VM", .min = 1, .max = 1, .options = CLI_LIMITS,
+		.about = "change a VM's floor, maximum or shares while it runs",
+		.help = "Options:\n"
+			"  --floor SIZE       the least that it is ever asked to shrink to\n"
+			"  --maximum SIZE     the most that it may have\n"
+			"  --shares NUMBER    its weight in what is beyond the floors, 1 to 1000000\n\n"
+			"Holds until memtided starts anew; memtided.conf is for what is to stay.\n\n"
+			"Examples:\n"
+			"  memtide vm set web1 --floor 512M --shares 200\n",
+		.run = run_set,
+	},
+	{
+		.noun = "vm", .verb = "release", .arguments = "VM", .min = 1, .max = 1,
+		.about = "give a VM all its memory back, then leave it alone",
+		.help = "Refused while the budget has no room for its maximum.  `memtide vm adopt` takes it back.\n",
+		.run = run_release,
+	},
+	{
+		.noun = "vm", .verb = "adopt", .arguments = "VM", .min = 1, .max = 1,
+		.about = "manage a released VM again",
+		.help = "",
+		.run = run_adopt,
+	},
+	{ }
+};
