@@ -76,7 +76,8 @@ enum memtide_ledger_step {
 	MEMTIDE_LEDGER_WAIT_FENCE,	/* until the device's counters show that the guest has come down */
 	MEMTIDE_LEDGER_LIMIT_DOWN,	/* lower the cgroup's limit to .limit, or to its use if that is more */
 	MEMTIDE_LEDGER_WAIT_LIMIT,	/* a limit is being written */
-	MEMTIDE_LEDGER_WAIT_FREE,	/* given memory is not seen to be free yet: observe again after a while */
+	MEMTIDE_LEDGER_WAIT_FREE,	/* given memory is not seen to be free yet, or a limit could not be written as
+					   asked: observe again after a while */
 };
 
 struct memtide_ledger_action {
@@ -134,6 +135,7 @@ struct memtide_ledger_vm {
 	bool inhibited;
 	bool unanswering;	/* as reported, as is the next one */
 	bool released;
+	bool limit_waits;	/* the last write of the limit did not reach what was asked; not before the next look */
 	bool throttled;		/* charged less than it believes in, because the limit alone holds it */
 	struct {
 		uint32_t generation;
