@@ -89,8 +89,9 @@ struct config_parser {
 	unsigned int line;
 	struct config_lines lines;	/* [daemon] and [default] */
 	struct config_lines *vm_lines;	/* as config.vms */
-	int error;
-	struct memtide_errtext errtext;	/* of the first error; empty without one */
+	int error;			/* the first one, and its line */
+	unsigned int error_line;
+	struct memtide_errtext errtext;
 };
 
 /* Only the first error is kept: the ones behind it may be its children. */
@@ -106,6 +107,7 @@ static int parser_error(struct config_parser *parser, const char *format, ...)
 	vsnprintf(words, sizeof(words), format, args);
 	va_end(args);
 	parser->error = memtide_errtext_set(&parser->errtext, -EINVAL, "%s:%u: %s", parser->name, parser->line, words);
+	parser->error_line = parser->line;
 	return -EINVAL;
 }
 
@@ -563,15 +565,15 @@ static int parser_run(struct config_parser *parser)
 	if (set_defaults(parser) < 0)
 		return parser->error;
 	r = ini_parse_stream(parser_read, parser, parser_handle, parser);
-	if (parser->error)
-		return parser->error;
 	if (r < 0)
 		return parser_no_memory(parser);
-	if (r > 0) {
+	/* libinih goes on after a line that it cannot split, and what we say of the next ones follows from that. */
+	if (r > 0 && (!parser->error || (unsigned int)r < parser->error_line)) {
+		parser->error = 0;
 		parser->line = r;
 		return parser_error(parser, "neither \"[section]\" nor \"key = value\" nor a comment");
 	}
-	return check_config(parser);
+	return parser->error ? parser->error : check_config(parser);
 }
 
 int memtide_config_parse(const char *text, const char *name, struct memtide_config *ret_config,
