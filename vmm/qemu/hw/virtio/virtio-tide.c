@@ -34,6 +34,9 @@
 #define TURN_NS             (1 * SCALE_MS)
 /* How often to look whether discarding is possible again: nothing tells.  Only while it is not. */
 #define INHIBITED_POLL_MS   1000
+/* A host that fails to drop memory (it is locked, say) is tried again after this at first, then ever less often. */
+#define RETRY_MIN_MS        1000
+#define RETRY_MAX_MS        64000
 /* Batches are large: a few of them keep both sides busy. */
 #define GIVE_QUEUE_SIZE     256
 #define REPORT_QUEUE_SIZE   64
@@ -69,6 +72,13 @@ static bool discards_impossible(VirtIOTide *s)
     return s->inhibit || s->discard_failed || ram_block_discard_is_disabled() || migration_is_running();
 }
 
+static void look_again(VirtIOTide *s)
+{
+    int64_t wait_ms = s->discard_failed ? s->retry_ms : INHIBITED_POLL_MS;
+
+    timer_mod(s->inhibited_timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + wait_ms);
+}
+
 /* Tells guest and controller of a change.  Returns whether gives and reports fail for now. */
 static bool update_inhibited(VirtIOTide *s)
 {
@@ -80,7 +90,7 @@ static bool update_inhibited(VirtIOTide *s)
         set_flag(s, TIDE_COUNTERS_INHIBITED, inhibited);
         virtio_notify_config(VIRTIO_DEVICE(s));
         if (inhibited) {
-            timer_mod(s->inhibited_timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + INHIBITED_POLL_MS);
+            look_again(s);
         } else {
             timer_del(s->inhibited_timer);
         }
@@ -94,8 +104,15 @@ static void inhibited_poll(void *opaque)
 
     s->discard_failed = false;
     if (update_inhibited(s)) {
-        timer_mod(s->inhibited_timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + INHIBITED_POLL_MS);
+        look_again(s);
     }
+}
+
+static void discard_has_failed(VirtIOTide *s)
+{
+    s->discard_failed = true;
+    s->retry_ms = MIN(MAX(2 * s->retry_ms, RETRY_MIN_MS), RETRY_MAX_MS);
+    update_inhibited(s);
 }
 
 /*
@@ -256,10 +273,10 @@ static void give_step(VirtIOTide *s)
     }
     if (tide_ranges_give(&s->ranges, &batch->rest, &batch->bytes) < 0) {
         give_undo(s, VIRTIO_TIDE_FAILED);
-        s->discard_failed = true;
-        update_inhibited(s);
+        discard_has_failed(s);
         return;
     }
+    s->retry_ms = 0;
     if (batch->rest.length) {
         return;
     }
@@ -404,7 +421,7 @@ static bool report_step(VirtIOTide *s)
         report_complete(s);
     } else if (length) {
         if (tide_ranges_drop(&s->ranges, &report->rest) < 0) {
-            s->discard_failed = true;
+            discard_has_failed(s);
             return true;
         }
         s->pages.counters.reported_bytes += length - report->rest.length;

@@ -67,7 +67,8 @@ struct VirtIOTide {
     uint32_t generation;                /* of the last state record written here */
 
     bool inhibit;                       /* by the administrator */
-    bool discard_failed;                /* not long ago */
+    bool discard_failed;                /* less than @retry_ms ago */
+    unsigned int retry_ms;
     bool inhibited;                     /* for any reason, as last told to guest and controller */
     QEMUTimer *inhibited_timer;         /* while inhibited */
     MemoryListener listener;
