@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A request over the control socket, and answering it.
+ */
+#ifndef MEMTIDED_CONTROL_REPLY_H
+#define MEMTIDED_CONTROL_REPLY_H
+
+#include <jansson.h>
+
+struct control_client;
+
+struct control_request {
+	struct control_client *client;
+	json_t *id;		/* borrowed; NULL: a notification, which is not answered */
+	json_t *params;		/* borrowed; an object or NULL */
+};
+
+/* Both answer @request for good.  @result is consumed; @data may be NULL, else it is consumed. */
+void control_reply(const struct control_request *request, json_t *result);
+__attribute__((format(printf, 3, 4)))
+void control_reply_error(const struct control_request *request, int code, const char *format, ...);
+void control_reply_error_data(const struct control_request *request, int code, const char *message, json_t *data);
+
+#endif

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * One job per VM: a newer limit overtakes one that has not been written yet.
+ */
+#include "limits.h"
+
+#include "cgroup.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define UNSET	0	/* no limit worth writing is zero */
+
+struct limit {
+	struct worker_job job;		/* first: job functions get the limit from it */
+	struct worker *worker;
+	void (*written)(void *arg, int error, uint64_t high);
+	void *arg;
+	uint64_t want_high;		/* set while the job is away: written next */
+	uint64_t want_max;
+	bool busy;
+	bool freed;
+	/* The job's own while it is busy. */
+	uint64_t high;
+	uint64_t max;
+	int error;
+	char path[CGROUP_PATH_MAX];
+};
+
+/* What is in use may not be cut off: a write below it would reclaim at once and stall the VM for seconds. */
+static int write_limit(const char *path, const char *name, uint64_t *value)
+{
+	uint64_t current;
+	int r;
+
+	r = cgroup_read(path, "memory.current", &current);
+	if (r < 0)
+		return r;
+	if (*value < current)
+		*value = current;
+	return cgroup_write(path, name, *value);
+}
+
+static void limit_run(struct worker_job *job)
+{
+	struct limit *limit = (struct limit *)job;
+
+	limit->error = 0;
+	if (limit->max != UNSET)
+		limit->error = write_limit(limit->path, "memory.max", &limit->max);
+	if (limit->high != UNSET && !limit->error)
+		limit->error = write_limit(limit->path, "memory.high", &limit->high);
+}
+
+static void start(struct limit *limit, bool urgent)
+{
+	if (limit->busy || (limit->want_high == UNSET && limit->want_max == UNSET))
+		return;
+	limit->high = limit->want_high;
+	limit->max = limit->want_max;
+	limit->want_high = UNSET;
+	limit->want_max = UNSET;
+	limit->busy = true;
+	worker_queue(limit->worker, &limit->job, urgent);
+}
+
+static void limit_done(struct worker_job *job)
+{
+	struct limit *limit = (struct limit *)job;
+	uint64_t high = limit->high;
+
+	limit->busy = false;
+	if (limit->freed) {
+		free(limit);
+		return;
+	}
+	if (high != UNSET || limit->error)
+		limit->written(limit->arg, limit->error, high);
+	start(limit, true);
+}
+
+int limit_new(struct worker *worker, const char *path,
+	      void (*written)(void *arg, int error, uint64_t high), void *arg, struct limit **ret)
+{
+	struct limit *limit = calloc(1, sizeof(*limit));
+
+	if (!limit)
+		return -ENOMEM;
+	limit->job.run = limit_run;
+	limit->job.done = limit_done;
+	limit->worker = worker;
+	limit->written = written;
+	limit->arg = arg;
+	strncpy(limit->path, path, sizeof(limit->path) - 1);
+	*ret = limit;
+	return 0;
+}
+
+void limit_free(struct limit *limit)
+{
+	if (!limit)
+		return;
+	limit->freed = true;
+	if (!limit->busy)
+		free(limit);
+}
+
+void limit_set_high(struct limit *limit, uint64_t high, bool raise)
+{
+	limit->want_high = high;
+	start(limit, raise);
+}
+
+void limit_set_max(struct limit *limit, uint64_t max)
+{
+	limit->want_max = max;
+	start(limit, false);
+}
+
+bool limit_busy(const struct limit *limit)
+{
+	return limit->busy;
+}

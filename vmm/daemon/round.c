@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What a policy answers are wishes: each is bounded by decide.c and then needs room in the ledger.  Those that shrink go
+ * first; what there is no room for is up to the round that runs when they have come down.
+ */
+#include "round.h"
+
+#include "decide.h"
+#include "manager.h"
+#include "policy.h"
+#include "vm.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/types.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tide_balance.h"
+
+/* Rounds for something that happened: at once, then at most so often, and at most this part of the time. */
+#define MIN_INTERVAL_NS		(100 * NSEC_PER_MSEC)
+#define DUTY			50
+/* Rounds because nothing happened; more often while guests report that their memory is busy. */
+#define TICK_NS			(5 * NSEC_PER_SEC)
+#define TICK_BUSY_NS		NSEC_PER_SEC
+/* Answers to refreshes are waited for this long, and a round asks at most this many guests. */
+#define ANSWERS_NS		(30 * NSEC_PER_MSEC)
+#define MAX_ASKED		256
+/* After a step down a guest's counters need this long to show what it did. */
+#define STEP_PAUSE_NS		(200 * NSEC_PER_MSEC)
+
+#define manager_of(ptr, member)	((struct manager *)((char *)(ptr) - offsetof(struct manager, member)))
+
+static uint32_t row_flags(const struct vm *vm)
+{
+	uint32_t flags = vm_balance_flags(vm);
+
+	if (vm->last_lower_ns && loop_now(vm->manager->loop) - vm->last_lower_ns < STEP_PAUSE_NS)
+		flags |= BALANCE_VM_MOVING;
+	return flags;
+}
+
+static void fill_row(struct manager *manager, struct vm *vm, struct balance_vm *row)
+{
+	const struct memtide_stats *stats = &vm->stats;
+	uint64_t now = loop_now(manager->loop), age = vm_stats_age_ns(vm) / NSEC_PER_MSEC;
+
+	row->id = vm->id;
+	row->flags = row_flags(vm);
+	row->shares = vm->ledger.terms.shares;
+	row->floor = vm->ledger.terms.floor;
+	row->maximum = vm->ledger.terms.maximum;
+	row->usable = vm->ledger.usable;
+	row->target = vm->target;
+	row->ceiling = vm->ledger.ceiling;
+	row->charged = vm->ledger.charged;
+	row->wanted = vm->pressed ? vm->wanted >> vm->unused : 0;
+	row->stats_age_ms = age > UINT32_MAX ? UINT32_MAX : (uint32_t)age;
+	row->rounds = vm->rounds++;
+	row->free = stats->free;
+	row->available = stats->available;
+	row->anon = stats->anon;
+	row->file = stats->file;
+	row->file_active = stats->file_active;
+	row->refault_file_rate = vm->rates.refault_file;
+	row->refault_anon_rate = vm->rates.refault_anon;
+	row->scan_direct_rate = vm->rates.scan_direct;
+	row->swap_rate = vm->rates.swap;
+	row->psi_some_rate = vm->rates.psi_some;
+	row->pressure_events = vm->pressure_events;
+	vm->pressure_events = 0;
+	age = (now - vm->pressed_ns) / NSEC_PER_MSEC;
+	row->quiet_ms = !vm->pressed_ns || age > UINT32_MAX ? UINT32_MAX : (uint32_t)age;
+	row->new_target = row->target;
+	row->new_ceiling = row->ceiling;
+	row->reason = BALANCE_KEEP;
+	row->rule = 0;
+}
+
+/* Pressure that the guest no longer speaks of is over, also where the event that said so was lost. */
+static void check_pressure(struct vm *vm)
+{
+	if (vm->pressed && !vm->waiting && loop_now(vm->manager->loop) - vm->pressed_ns > NSEC_PER_SEC &&
+	    !(vm->stats.flags & VIRTIO_TIDE_STATS_PRESSURE) && vm_stats_age_ns(vm) < NSEC_PER_SEC) {
+		vm->pressed = false;
+		vm->oom = false;
+		vm->wanted = 0;
+	}
+}
+
+static unsigned int first_trigger(uint32_t triggers)
+{
+	static const unsigned int order[] = { BALANCE_PRESSURE, BALANCE_HOST, BALANCE_CHANGE, BALANCE_QUIET };
+
+	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++)
+		if (triggers & 1u << order[i])
+			return order[i];
+	return BALANCE_TICK;
+}
+
+static void fill_table(struct manager *manager, struct balance_table *table)
+{
+	struct round *round = &manager->round;
+	uint64_t now = loop_now(manager->loop);
+
+	for (uint32_t i = 0; i < manager->nr_vms; i++) {
+		struct vm *vm = manager->vms[i];
+
+		vm_read_stats(vm);
+		vm_follow_counters(vm);
+		check_pressure(vm);
+		vm_judge_grant(vm);
+		fill_row(manager, vm, &table->vm[i]);
+	}
+	table->host.version = BALANCE_VERSION;
+	table->host.nr_vms = manager->nr_vms;
+	table->host.trigger = first_trigger(round->triggers);
+	table->host.pressed = table->host.trigger == BALANCE_PRESSURE ? round->pressed : ROUND_NOBODY;
+	table->host.time_ms = now / NSEC_PER_MSEC;
+	table->host.interval_ms = round->last_ns ? (now - round->last_ns) / NSEC_PER_MSEC : 0;
+	table->host.budget = manager->ledger.budget;
+	table->host.charged = manager->ledger.charged;
+	table->host.reserve = manager->ledger.reserve;
+	table->host.host_total = manager->host.memory.total;
+	table->host.host_available = manager->host.memory.available;
+}
+
+static void log_answer(struct vm *vm, const struct balance_table *table, const struct balance_vm *row,
+		       const struct decide_change *change, uint64_t ceiling_before, uint64_t target_before)
+{
+	struct manager *manager = vm->manager;
+	struct decision *entry = decision_log_draft(manager->log, DECISION_DECISION, loop_now(manager->loop));
+	const char *reason = decision_reason_name((int)row->reason);
+
+	entry->vm_id = vm->id;
+	memcpy(entry->vm, vm->name, sizeof(entry->vm));
+	entry->trigger = (int)table->host.trigger;
+	snprintf(entry->policy, sizeof(entry->policy), "%s", memtide_policy_name(manager->policy));
+	entry->rule = row->rule;
+	entry->reason = (int)row->reason;
+	entry->bounds = change->bounds;
+	entry->has_inputs = true;
+	entry->inputs = (struct decision_inputs){
+		.usable = row->usable, .charged = row->charged, .floor = row->floor, .maximum = row->maximum,
+		.entitlement = memtide_ledger_entitlement(&vm->ledger), .wanted = row->wanted,
+		.available = row->available, .anon = row->anon, .file = row->file,
+		.refault_file_rate = row->refault_file_rate, .refault_anon_rate = row->refault_anon_rate,
+		.psi_some_rate = row->psi_some_rate, .stats_age_ms = row->stats_age_ms,
+		.budget = manager->ledger.budget, .room = memtide_ledger_room(&manager->ledger, MEMTIDE_LEDGER_ORDINARY),
+	};
+	entry->target_before = target_before;
+	entry->target = change->target;
+	entry->ceiling_before = ceiling_before;
+	entry->ceiling = change->ceiling;
+	entry->achieved = vm->lowering && !manager->dry_run ? DECISION_UNDER_WAY : vm->ledger.usable;
+	snprintf(entry->message, sizeof(entry->message),
+		 "%starget %" PRIu64 " to %" PRIu64 " MiB, ceiling %" PRIu64 " to %" PRIu64 " MiB: %s, rule %u (usable %" PRIu64
+		 ", available %" PRIu64 ", entitled to %" PRIu64 " MiB, %" PRIu64 " refaults/s)",
+		 manager->dry_run ? "would change: " : "", target_before >> 20, change->target >> 20,
+		 ceiling_before >> 20, change->ceiling >> 20, reason ? reason : "no known reason", row->rule,
+		 entry->inputs.usable >> 20, entry->inputs.available >> 20, entry->inputs.entitlement >> 20,
+		 entry->inputs.refault_file_rate + entry->inputs.refault_anon_rate);
+	entry->seq = decision_log_add(manager->log, LOG_LEVEL_INFO);
+	if (vm->lowering)
+		vm->lowering_entry = entry->seq;
+	manager->round.decisions++;
+}
+
+/* A rise that the ledger has no room for goes as far as it can; when something has come down there is a round again. */
+static void fit_into_ledger(struct vm *vm, struct decide_change *change)
+{
+	uint64_t most = memtide_ledger_most(&vm->ledger, MEMTIDE_LEDGER_ORDINARY);
+
+	if (change->ceiling <= vm->ledger.ceiling || change->ceiling <= most)
+		return;
+	change->ceiling = most > vm->ledger.ceiling ? most - most % DECIDE_UNIT : vm->ledger.ceiling;
+	if (change->ceiling < vm->ledger.ceiling)
+		change->ceiling = vm->ledger.ceiling;
+	if (change->target > change->ceiling)
+		change->target = change->ceiling;
+}
+
+static void apply_row(struct vm *vm, const struct balance_table *table, const struct balance_vm *row, bool raise)
+{
+	uint64_t ceiling = vm->ledger.ceiling, target = vm->target;
+	struct decide_vm view = vm_decide_view(vm);
+	struct decide_change change;
+
+	if (row->reason == BALANCE_KEEP || row->reason >= BALANCE_REASONS || raise != (row->new_ceiling > row->ceiling))
+		return;
+	view.flags = row_flags(vm);
+	change = decide_answer(&view, row->new_target, row->new_ceiling);
+	fit_into_ledger(vm, &change);
+	if (change.ceiling == ceiling && change.target == target)
+		return;
+	if (!vm->manager->dry_run && vm_set(vm, change.ceiling, change.target, MEMTIDE_LEDGER_ORDINARY) < 0)
+		return;
+	if (raise)
+		vm->grant_path = VIRTIO_TIDE_PATH_NONE;
+	log_answer(vm, table, row, &change, ceiling, target);
+}
+
+static void apply_answers(struct manager *manager, const struct balance_table *table)
+{
+	for (uint32_t i = 0; i < manager->nr_vms; i++)
+		apply_row(manager->vms[i], table, &table->vm[i], false);
+	for (uint32_t i = 0; i < manager->nr_vms; i++)
+		apply_row(manager->vms[i], table, &table->vm[i], true);
+}
+
+void round_run(struct manager *manager)
+{
+	struct round *round = &manager->round;
+	struct memtide_errtext errtext = { .text = "" };
+	struct balance_table *table;
+	uint64_t ns;
+	int r;
+
+	if (!manager->policy || manager->paused)
+		return;
+	table = memtide_policy_table(manager->policy);
+	fill_table(manager, table);
+	round->last_ns = loop_now(manager->loop);
+	round->triggers = 0;
+	round->pressed = ROUND_NOBODY;
+	round->rounds++;
+	r = memtide_policy_run(manager->policy, &ns, &errtext);
+	if (r < 0) {
+		/* Every failure means no change.  It is not run again by itself either. */
+		manager_note(manager, DECISION_ERROR, LOG_LEVEL_ERROR, NULL, "policy %s is switched off: %s",
+			     memtide_policy_name(manager->policy), errtext.text);
+		manager_set_policy(manager, NULL);
+		return;
+	}
+	apply_answers(manager, table);
+	round->took_ns = loop_clock() - round->last_ns;
+}
+
+/* Statistics that are due are asked for first, and the round waits a moment for them. */
+static bool ask_for_stats(struct manager *manager)
+{
+	unsigned int asked = 0;
+
+	for (uint32_t i = 0; i < manager->nr_vms && asked < MAX_ASKED; i++) {
+		struct vm *vm = manager->vms[i];
+
+		vm_read_stats(vm);
+		if (vm->refresh_ns || !vm_managed(vm) || vm_stats_age_ns(vm) < vm->refresh_wait_ns)
+			continue;
+		vm_ask_stats(vm);
+		asked += vm->refresh_ns != 0;
+	}
+	return asked;
+}
+
+static void round_expired(struct loop_timer *timer)
+{
+	struct manager *manager = manager_of(timer, round.timer);
+	struct round *round = &manager->round;
+	uint64_t begin = loop_now(manager->loop);
+
+	if (!manager->policy || manager->paused || !manager->nr_vms) {
+		round->triggers = 0;
+		return;
+	}
+	/* Pressure does not wait: relief has been before it and has asked whom it needed. */
+	if (!round->asked && !(round->triggers & 1u << BALANCE_PRESSURE) && ask_for_stats(manager)) {
+		round->asked = true;
+		loop_timer_set(manager->loop, timer, begin + ANSWERS_NS);
+		return;
+	}
+	round->asked = false;
+	round_run(manager);
+}
+
+void round_request(struct manager *manager, unsigned int trigger, uint32_t row)
+{
+	struct round *round = &manager->round;
+	uint64_t now = loop_now(manager->loop), at = now, wait = MIN_INTERVAL_NS;
+
+	round->triggers |= 1u << trigger;
+	if (trigger == BALANCE_PRESSURE)
+		round->pressed = row;
+	if (!manager->policy || manager->paused || loop_timer_is_set(&round->timer))
+		return;
+	if (wait < round->took_ns * DUTY)
+		wait = round->took_ns * DUTY;
+	if (round->last_ns && round->last_ns + wait > now)
+		at = round->last_ns + wait;
+	loop_timer_set(manager->loop, &round->timer, at);
+}
+
+static bool anybody_busy(const struct manager *manager)
+{
+	for (uint32_t i = 0; i < manager->nr_vms; i++)
+		if (manager->vms[i]->pressed || manager->vms[i]->stats.flags & VIRTIO_TIDE_STATS_BUSY)
+			return true;
+	return false;
+}
+
+static void tick_expired(struct loop_timer *timer)
+{
+	struct manager *manager = manager_of(timer, round.tick);
+
+	round_update_tick(manager);
+	manager_update_budget(manager, false);
+	round_request(manager, BALANCE_TICK, ROUND_NOBODY);
+}
+
+void round_update_tick(struct manager *manager)
+{
+	struct loop_timer *tick = &manager->round.tick;
+
+	if (!manager->nr_vms || manager->paused)
+		loop_timer_clear(manager->loop, tick);
+	else if (!loop_timer_is_set(tick))
+		loop_timer_set(manager->loop, tick,
+			       loop_now(manager->loop) + (anybody_busy(manager) ? TICK_BUSY_NS : TICK_NS));
+}
+
+int round_init(struct manager *manager)
+{
+	int r;
+
+	manager->round.pressed = ROUND_NOBODY;
+	r = loop_timer_register(manager->loop, &manager->round.timer, round_expired);
+	return r < 0 ? r : loop_timer_register(manager->loop, &manager->round.tick, tick_expired);
+}
+
+void round_fini(struct manager *manager)
+{
+	loop_timer_unregister(manager->loop, &manager->round.timer);
+	loop_timer_unregister(manager->loop, &manager->round.tick);
+}

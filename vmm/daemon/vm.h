@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One VM: its process, its regions and doorbells, what it was last heard to say, and the steps that bring what the
+ * ledger has decided to the guest.  What to decide is not decided here.
+ */
+#ifndef MEMTIDED_VM_H
+#define MEMTIDED_VM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "cgroup.h"
+#include "config.h"
+#include "decide.h"
+#include "hello.h"
+#include "histogram.h"
+#include "ledger.h"
+#include "loop.h"
+#include "record.h"
+#include "region.h"
+#include "ring.h"
+
+struct limit;
+struct manager;
+
+/* Per second, from two statistics. */
+struct vm_rates {
+	uint64_t refault_file;
+	uint64_t refault_anon;
+	uint64_t scan_direct;
+	uint64_t swap;
+	uint64_t psi_some;
+};
+
+/* An eventfd that the guest or its QEMU rings, with a bound on how often it is listened to. */
+struct vm_bell {
+	struct loop_source source;
+	struct loop_timer timer;	/* armed: listen again then, also when it is not rung */
+	struct decide_tokens tokens;
+	uint64_t floods;
+	struct vm *vm;
+	void (*rung)(struct vm *vm);
+};
+
+/* A grant under pressure is watched: one that is not used makes the next claim count for less. */
+struct vm_watch {
+	bool active;
+	uint64_t since_ns;
+	uint64_t granted;
+	uint64_t usable;	/* before it */
+	uint64_t resident;	/* before it, or MEMTIDE_LEDGER_UNKNOWN */
+};
+
+struct vm {
+	struct manager *manager;
+	uint64_t id;
+	uint32_t row;			/* in the balance table */
+	char name[TIDE_VMM_NAME_SIZE];	/* never empty */
+	uint8_t uuid[16];
+	bool has_uuid;
+	char uuid_text[MEMTIDE_UUID_TEXT];
+
+	pid_t pid;
+	struct loop_source process;	/* pidfd: readable when the process is dead */
+	struct loop_source socket;	/* fd -1: hung up */
+	struct vm_bell doorbell;	/* the guest's */
+	struct vm_bell notify;		/* the device's */
+	int call_fd;
+	ino_t state_inode;		/* tells one device of a process from another */
+
+	struct memtide_region state_region;
+	struct memtide_region counters_region;
+	struct memtide_ring_producer to_guest;
+	struct memtide_ring_consumer from_guest;
+	struct memtide_counters counters;
+	uint32_t counters_seq;
+	struct memtide_state published;	/* what the guest was told last; generation 0: nothing */
+
+	struct memtide_config_vm terms;
+	bool set_by_hand;		/* by vm.set: a reload leaves it alone */
+	struct memtide_ledger_vm ledger;
+	uint64_t target;
+	uint32_t state_flags;		/* VIRTIO_TIDE_STATE_* */
+	uint32_t grant_path;		/* enum virtio_tide_path */
+
+	char cgroup[CGROUP_PATH_MAX];	/* empty: not enforced, and @not_enforced says why */
+	char not_enforced[CGROUP_WHY_MAX];
+	struct limit *limit;
+	uint64_t limit_ns;		/* when the write under way was asked for; 0: none */
+
+	/* What the guest says. */
+	struct memtide_stats stats;
+	struct memtide_stats stats_base;	/* what the rates are counted from */
+	struct vm_rates rates;
+	uint32_t stats_seq;
+	uint64_t stats_ns;		/* when @stats were right, 0: never */
+	uint64_t taken;			/* asked for since, so not available any more */
+	uint64_t base_ns;
+	uint32_t refresh;		/* asked for */
+	uint64_t refresh_ns;		/* when it was asked for; 0: answered */
+	uint64_t refresh_wait_ns;	/* how long statistics of this VM are good for */
+
+	/* Pressure. */
+	bool pressed;
+	bool oom;
+	uint64_t wanted;
+	uint64_t pressed_ns;		/* last claim */
+	uint32_t pressure_events;	/* since the last round */
+	bool waiting;			/* in the relief's queue */
+	uint64_t waiting_ns;
+	struct vm *next_waiting;
+	unsigned int unused;		/* grants in a row that stayed unused */
+	struct vm_watch watch;
+
+	/* What is under way. */
+	struct loop_timer step_timer;
+	bool lowering;
+	uint64_t lowering_ns;
+	uint64_t lowering_bytes;
+	uint64_t lowering_entry;	/* in the decision log */
+	uint64_t given_then;		/* at the last look, to see progress */
+	unsigned int looks;
+	uint64_t last_lower_ns;		/* when the last one ended */
+	bool unanswering;
+	bool stalled;
+	unsigned int stalls;		/* in a row: how long it is left alone */
+	uint64_t alone_until_ns;
+	uint32_t rounds;
+
+	struct memtide_histogram *relief_ns;	/* by enum virtio_tide_path; NULL until there is one */
+};
+
+/**
+ * vm_new() - take a VM into management
+ * @hello: checked for form; taken over on success
+ * @pid: of the peer, by the kernel's word
+ * @pidfd: of the same; taken over on success
+ * @socket: taken over on success
+ * @ret: the VM, in the manager's table
+ * @errtext: for the VM's log and the administrator
+ *
+ * 0 or negative errno, and then nothing has changed.
+ */
+int vm_new(struct manager *manager, struct memtide_hello *hello, pid_t pid, int pidfd, int socket, struct vm **ret,
+	   struct memtide_errtext *errtext);
+/* Its process is dead, or the daemon ends.  Nothing is written to it. */
+void vm_free(struct vm *vm);
+
+/* The same device has connected again: its new socket is taken over. */
+void vm_reconnected(struct vm *vm, int socket);
+
+/*
+ * Decide on a ceiling and a target.  @purse as for the ledger.  The steps follow by themselves.  0 or what
+ * memtide_ledger_set() says.
+ */
+int vm_set(struct vm *vm, uint64_t ceiling, uint64_t target, enum memtide_ledger_purse purse);
+
+/* Take the next steps of what is under way, as far as they go without waiting. */
+void vm_step(struct vm *vm);
+
+/* Read the device's counters, and let the ledger know. */
+void vm_observe(struct vm *vm);
+
+/* The same, and the steps that follow, if the device has counted anything since. */
+void vm_follow_counters(struct vm *vm);
+
+/* Take over the guest's statistics if there are new ones.  Returns whether there were. */
+bool vm_read_stats(struct vm *vm);
+/* Ask the guest for fresh statistics; it answers in its own time. */
+void vm_ask_stats(struct vm *vm);
+uint64_t vm_stats_age_ns(const struct vm *vm);
+bool vm_stats_stale(const struct vm *vm);
+
+/* Tell a guest that nothing more is to be had. */
+void vm_deny(struct vm *vm);
+
+/* Look whether the last grant was used. */
+void vm_judge_grant(struct vm *vm);
+void vm_watch_grant(struct vm *vm, uint64_t granted);
+
+/* The VM as decide.h wants it. */
+struct decide_vm vm_decide_view(const struct vm *vm);
+uint32_t vm_balance_flags(const struct vm *vm);
+bool vm_managed(const struct vm *vm);
+
+/* Resident memory without QEMU's overhead, or MEMTIDE_LEDGER_UNKNOWN. */
+uint64_t vm_resident(const struct vm *vm);
+uint64_t vm_overhead(const struct vm *vm);
+
+int vm_release(struct vm *vm, bool release);
+int vm_change_terms(struct vm *vm, uint64_t floor, uint64_t maximum, uint32_t shares, struct memtide_errtext *errtext);
+
+const char *vm_state_name(const struct vm *vm);
+
+#endif

@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * A device says hello and gets an answer.  Who it is the kernel says: the process behind the socket, alive or not.  A
+ * process has one VM, and a VM, by its uuid, has one process for as long as that lives.
+ */
+#include "vmm-socket.h"
+
+#include "hello.h"
+#include "loop.h"
+#include "manager.h"
+#include "socket.h"
+#include "vm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A device says all it has to say in its first message. */
+#define HELLO_NS	(5 * NSEC_PER_SEC)
+/* Connections that have not said hello yet.  One more and the oldest goes. */
+#define MAX_GREETING	64
+/* Out of descriptors or memory: connections wait in the backlog. */
+#define RETRY_NS	NSEC_PER_SEC
+/* Users of KVM are who may run a VM. */
+#define VMM_GROUP	"kvm"
+
+struct greeting {
+	struct loop_source source;	/* first; fd -1: unused */
+	struct vmm_server *server;
+	struct socket_peer peer;
+	uint64_t until_ns;
+	struct memtide_hello_buffer buffer;
+};
+
+struct vmm_server {
+	struct loop_source source;	/* first */
+	struct manager *manager;
+	struct socket_listener listener;
+	struct loop_timer timer;	/* ends greetings that take too long, and accepts again */
+	bool again;
+	struct greeting greeting[MAX_GREETING];
+};
+
+static void greeting_end(struct greeting *greeting, bool close_socket)
+{
+	loop_remove(greeting->server->manager->loop, &greeting->source);
+	if (close_socket)
+		close(greeting->source.fd);
+	greeting->source.fd = -1;
+}
+
+static void answer(int fd, int error, const char *text)
+{
+	struct tide_vmm_answer message;
+
+	memtide_answer_fill(&message, error, text);
+	/* A fresh socket has room for it; who does not read it does not get it. */
+	if (send(fd, &message, sizeof(message), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		return;
+}
+
+static int is_eventfd(int fd, const char *what, struct memtide_errtext *errtext)
+{
+	char path[64], target[64];
+	ssize_t n;
+	int flags;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, target, sizeof(target) - 1);
+	target[n < 0 ? 0 : n] = '\0';
+	if (strcmp(target, "anon_inode:[eventfd]"))
+		return memtide_errtext_set(errtext, -EINVAL, "the %s is no eventfd", what);
+	/* Writing to it must never block us. */
+	flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0))
+		return memtide_errtext_set(errtext, -errno, "the %s cannot be made non-blocking", what);
+	return 0;
+}
+
+static int check_descriptors(const struct memtide_hello *hello, struct memtide_errtext *errtext)
+{
+	int r;
+
+	r = is_eventfd(hello->fd[TIDE_VMM_FD_DOORBELL], "doorbell", errtext);
+	if (r >= 0)
+		r = is_eventfd(hello->fd[TIDE_VMM_FD_CALL], "call descriptor", errtext);
+	if (r >= 0)
+		r = is_eventfd(hello->fd[TIDE_VMM_FD_NOTIFY], "notify descriptor", errtext);
+	return r;
+}
+
+static bool same_device(const struct vm *vm, const struct memtide_hello *hello)
+{
+	struct stat st;
+
+	return !fstat(hello->fd[TIDE_VMM_FD_STATE], &st) && st.st_ino == vm->state_inode &&
+	       hello->ram_bytes == vm->ledger.terms.ram;
+}
+
+/* Those that died in this very turn are still in the table, and their process ids may be in use again. */
+static void bury(struct manager *manager, const struct memtide_hello *hello, pid_t pid)
+{
+	for (uint32_t i = 0; i < manager->nr_vms;) {
+		struct vm *vm = manager->vms[i];
+		struct pollfd process = { .fd = vm->process.fd, .events = POLLIN };
+
+		if ((vm->pid == pid || (hello->has_uuid && !memcmp(vm->uuid, hello->uuid, sizeof(vm->uuid)))) &&
+		    poll(&process, 1, 0) == 1)
+			vm_free(vm);
+		else
+			i++;
+	}
+}
+
+/*
+ * Who already is what @hello says it is?  @ret_same: the same device again, or one that takes an earlier one's place in
+ * its process.  -EEXIST: somebody else.
+ */
+static int find_claimed(struct manager *manager, const struct memtide_hello *hello, pid_t pid, struct vm **ret_same,
+			struct memtide_errtext *errtext)
+{
+	bool many = manager->options.same_process;
+
+	for (uint32_t i = 0; i < manager->nr_vms; i++) {
+		struct vm *vm = manager->vms[i];
+		bool same_uuid = vm->has_uuid == hello->has_uuid && !memcmp(vm->uuid, hello->uuid, sizeof(vm->uuid));
+		char text[MEMTIDE_UUID_TEXT];
+
+		if (vm->pid != pid && hello->has_uuid && same_uuid)
+			return memtide_errtext_set(errtext, -EEXIST, "uuid %s belongs to %s, process %d, which lives",
+						   vm->uuid_text, vm->name, (int)vm->pid);
+		if (vm->pid != pid || (many && !same_uuid))
+			continue;
+		if (!same_uuid)
+			return memtide_errtext_set(errtext, -EEXIST, "process %d is %s already and cannot be %s as well",
+						   (int)pid, vm->uuid_text, memtide_uuid_format(hello->uuid, text));
+		if (!same_device(vm, hello) && vm->socket.fd >= 0)
+			return memtide_errtext_set(errtext, -EEXIST, "process %d has a tide device already: one for each VM",
+						   (int)pid);
+		*ret_same = vm;
+		return 0;
+	}
+	*ret_same = NULL;
+	return 0;
+}
+
+static int take_in(struct greeting *greeting, struct memtide_hello *hello, struct memtide_errtext *errtext)
+{
+	struct manager *manager = greeting->server->manager;
+	int fd = greeting->source.fd, pidfd, r;
+	struct vm *vm;
+
+	r = check_descriptors(hello, errtext);
+	if (r < 0)
+		return r;
+	if (!manager->options.same_process)
+		bury(manager, hello, greeting->peer.pid);
+	r = find_claimed(manager, hello, greeting->peer.pid, &vm, errtext);
+	if (r < 0)
+		return r;
+	if (vm && same_device(vm, hello)) {
+		memtide_hello_close(hello);
+		greeting_end(greeting, false);
+		vm_reconnected(vm, fd);
+		manager_note(manager, DECISION_VM, LOG_LEVEL_INFO, vm, "connected again");
+		return 0;
+	}
+	/* The device was unplugged and another one took its place. */
+	if (vm)
+		vm_free(vm);
+	pidfd = socket_peer_pidfd(fd, greeting->peer.pid);
+	if (pidfd < 0)
+		return memtide_errtext_set(errtext, pidfd, "process %d is gone", (int)greeting->peer.pid);
+	loop_remove(manager->loop, &greeting->source);
+	r = vm_new(manager, hello, greeting->peer.pid, pidfd, fd, &vm, errtext);
+	if (r < 0) {
+		close(pidfd);
+		return r;
+	}
+	greeting->source.fd = -1;
+	return 0;
+}
+
+static void greeting_complete(struct greeting *greeting, struct memtide_hello *hello)
+{
+	struct manager *manager = greeting->server->manager;
+	struct memtide_errtext errtext = { .text = "" };
+	int fd = greeting->source.fd;
+	int r;
+
+	r = take_in(greeting, hello, &errtext);
+	if (r < 0) {
+		manager_note(manager, DECISION_ERROR, LOG_LEVEL_WARNING, NULL, "process %d (\"%s\") is refused: %s",
+			     (int)greeting->peer.pid, hello->name, errtext.text);
+		memtide_hello_close(hello);
+		answer(fd, r, errtext.text);
+		greeting_end(greeting, true);
+		return;
+	}
+	answer(fd, 0, "");
+}
+
+static void greeting_ready(struct loop_source *source, uint32_t events)
+{
+	struct greeting *greeting = (struct greeting *)source;
+	struct memtide_errtext errtext = { .text = "" };
+	struct memtide_hello hello;
+	ssize_t n;
+	int r;
+
+	do {
+		n = recvmsg(source->fd, &greeting->buffer.msg, MEMTIDE_HELLO_FLAGS | MSG_DONTWAIT);
+		if (n < 0 && errno == EAGAIN)
+			return;
+		r = memtide_hello_feed(&greeting->buffer, n < 0 ? -errno : n, &hello, &errtext);
+	} while (r == -EAGAIN);
+	if (!r) {
+		greeting_complete(greeting, &hello);
+		return;
+	}
+	if (r != -ECONNRESET) {
+		manager_note(greeting->server->manager, DECISION_ERROR, LOG_LEVEL_WARNING, NULL,
+			     "process %d is refused: %s", (int)greeting->peer.pid, errtext.text);
+		answer(source->fd, r, errtext.text);
+	}
+	greeting_end(greeting, true);
+}
+
+static struct greeting *free_greeting(struct vmm_server *server)
+{
+	struct greeting *oldest = &server->greeting[0];
+
+	for (int i = 0; i < MAX_GREETING; i++) {
+		if (server->greeting[i].source.fd < 0)
+			return &server->greeting[i];
+		if (server->greeting[i].until_ns < oldest->until_ns)
+			oldest = &server->greeting[i];
+	}
+	memtide_hello_abandon(&oldest->buffer);
+	greeting_end(oldest, true);
+	return oldest;
+}
+
+static void greeting_begin(struct vmm_server *server, int fd, const struct socket_peer *peer)
+{
+	struct loop *loop = server->manager->loop;
+	struct greeting *greeting = free_greeting(server);
+
+	greeting->server = server;
+	greeting->peer = *peer;
+	greeting->until_ns = loop_now(loop) + HELLO_NS;
+	greeting->source.fd = fd;
+	greeting->source.ready = greeting_ready;
+	memtide_hello_start(&greeting->buffer);
+	if (loop_add(loop, &greeting->source, POLLIN | POLLRDHUP) < 0) {
+		greeting_end(greeting, true);
+		return;
+	}
+	if (!loop_timer_is_set(&server->timer))
+		loop_timer_set(loop, &server->timer, greeting->until_ns);
+}
+
+static void accept_ready(struct loop_source *source, uint32_t events)
+{
+	struct vmm_server *server = (struct vmm_server *)source;
+	struct socket_peer peer;
+	int fd;
+
+	/* Bounded by the backlog, more or less: what connects meanwhile is reported again. */
+	for (int i = 0; i < 1024; i++) {
+		fd = socket_accept(&server->listener, &peer);
+		if (fd == -EAGAIN)
+			return;
+		if (fd == -ECONNABORTED || fd == -EINTR)
+			continue;
+		if (fd < 0)
+			break;
+		greeting_begin(server, fd, &peer);
+	}
+	if (fd < 0)
+		manager_note(server->manager, DECISION_ERROR, LOG_LEVEL_ERROR, NULL, "cannot accept a VM: %s",
+			     strerror(-fd));
+	server->again = true;
+	loop_timer_set(server->manager->loop, &server->timer, loop_now(server->manager->loop) + (fd < 0 ? RETRY_NS : 0));
+}
+
+static void server_expired(struct loop_timer *timer)
+{
+	struct vmm_server *server = (struct vmm_server *)((char *)timer - offsetof(struct vmm_server, timer));
+	uint64_t now = loop_now(server->manager->loop), next = UINT64_MAX;
+
+	for (int i = 0; i < MAX_GREETING; i++) {
+		struct greeting *greeting = &server->greeting[i];
+
+		if (greeting->source.fd < 0)
+			continue;
+		if (greeting->until_ns <= now) {
+			memtide_hello_abandon(&greeting->buffer);
+			greeting_end(greeting, true);
+		} else if (greeting->until_ns < next) {
+			next = greeting->until_ns;
+		}
+	}
+	if (next != UINT64_MAX)
+		loop_timer_set(server->manager->loop, timer, next);
+	if (server->again) {
+		server->again = false;
+		accept_ready(&server->source, POLLIN);
+	}
+}
+
+int vmm_server_new(struct manager *manager, const char *path, struct vmm_server **ret, struct memtide_errtext *errtext)
+{
+	struct vmm_server *server = calloc(1, sizeof(*server));
+	int r;
+
+	if (!server)
+		return memtide_errtext_set(errtext, -ENOMEM, "no memory");
+	server->manager = manager;
+	for (int i = 0; i < MAX_GREETING; i++) {
+		server->greeting[i].server = server;
+		server->greeting[i].source.fd = -1;
+	}
+	r = socket_listen(path, 0660, geteuid() ? NULL : VMM_GROUP, &server->listener, errtext);
+	if (r < 0) {
+		free(server);
+		return r;
+	}
+	server->source.fd = server->listener.fd;
+	server->source.ready = accept_ready;
+	r = loop_timer_register(manager->loop, &server->timer, server_expired);
+	if (r >= 0)
+		r = loop_add(manager->loop, &server->source, POLLIN);
+	if (r < 0) {
+		vmm_server_free(server);
+		return memtide_errtext_set(errtext, r, "cannot listen on %s: %s", path, strerror(-r));
+	}
+	*ret = server;
+	return 0;
+}
+
+void vmm_server_free(struct vmm_server *server)
+{
+	if (!server)
+		return;
+	for (int i = 0; i < MAX_GREETING; i++) {
+		if (server->greeting[i].source.fd < 0)
+			continue;
+		memtide_hello_abandon(&server->greeting[i].buffer);
+		greeting_end(&server->greeting[i], true);
+	}
+	loop_timer_unregister(server->manager->loop, &server->timer);
+	loop_remove(server->manager->loop, &server->source);
+	socket_unlisten(&server->listener);
+	free(server);
+}
