@@ -5,9 +5,9 @@
  * What it does.  Every VM is entitled to its floor and its share of the rest of the budget.  What it needs is
  * estimated from what its kernel shows: memory that cannot be freed without swapping is needed; a VM that reads again
  * what it lost (refaults), or is under pressure, needs more than it has; a VM that does neither for a while
- * needs less, halfway down to what it cannot free with each step.  The budget, less the controller's reserve, is
- * then handed out in three rounds: to everybody what it needs up to its entitlement; to those that need more, by
- * shares; what is still left stays where it is, so that memory moves only when somebody wants it.
+ * needs less, halfway down to what it cannot free with each step.  The budget is then handed out in three rounds: to
+ * everybody what it needs up to its entitlement; of what is left, less the controller's reserve, to those that need
+ * more, by shares; and what is still left stays where it is, so that memory moves only when somebody wants it.
  *
  * Taking memory is also how idle memory is told from hot memory: a guest that reads all it needs from its cache
  * looks idle until it misses some of it.  A VM that refaults soon after it was shrunk gets back what it had, up to its
@@ -78,8 +78,7 @@ enum {
  */
 struct tally {
 	__u64 now;		/* ms */
-	__u64 pool;		/* bytes to hand out */
-	__u64 left;		/* ... of which are not yet */
+	__u64 left;		/* bytes of the budget that are not handed out yet */
 	__u64 deficit;		/* truth value: more is charged than there is */
 	__u64 stage;		/* what is being filled */
 	__u64 share;		/* pages of this pass */
@@ -381,16 +380,16 @@ int balance(void *unused)
 		return 0;
 	/* Zero means "never" in the rows' state. */
 	tally.now = t->host.time_ms + 1;
-	tally.pool = less(t->host.budget, t->host.reserve);
 	tally.deficit = t->host.charged > t->host.budget;
-	tally.left = tally.pool;
-	tally.room = tally.pool;
+	tally.left = t->host.budget;
+	tally.room = t->host.budget;
 	tally.raise_pressed = 0;
 	tally.raise_others = 0;
 
 	balance_walk(t, open_row, NULL);
 	fill(t, TO_ENTITLEMENT);
 	balance_walk(t, entitle_row, NULL);
+	tally.left = less(tally.left, t->host.reserve);
 	fill(t, TO_NEED);
 	fill(t, TO_SIZE);
 	balance_walk(t, shrink_row, NULL);

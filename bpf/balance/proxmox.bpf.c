@@ -8,8 +8,8 @@
  *  - Every 10 s, the goal is 80 % of the host's memory less what is in use.  Above 10 MiB everybody may grow by
  *    that much together, below -10 MiB everybody has to shrink by it, in between nothing happens.
  *  - What all VMs have above their floors ("balloon_min") is shared out anew, with the goal added, by shares; a VM
- *    moves towards its part of that by at most 100 MiB a round and stays between floor and maximum.  What one
- *    cannot take or give is offered to the rest again.
+ *    moves towards its part of that by at most 100 MiB a round and stays between floor and maximum.  What one at
+ *    its bound cannot take or give is offered to the rest again.
  *  - Growing starts with VMs under pressure: those whose free memory is at most a quarter of their floor, or not
  *    known.  Shrinking starts with the others.  Only if that group moves nothing at all are all VMs considered.
  *
