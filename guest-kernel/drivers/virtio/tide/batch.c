@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Batches: the buffers of the give queue, filled, sent and settled.  What goes into them is decided in give.c and
- * move.c.  All of this is the move work's, or its successor's after that was disabled.
+ * Batches: the buffers of the give queue, filled, sent and settled.  What goes into them is decided
+ * in give.c and move.c.  All of this is the move work's, or its successor's after that was
+ * disabled.
  */
 #include <linux/sort.h>
 
@@ -59,7 +60,8 @@ void tide_batches_destroy(struct tide *tide)
 	kfree(tide->untold);
 }
 
-static void tide_range_set(struct virtio_tide_range *range, u32 kind, unsigned long pfn, unsigned long pages)
+static void tide_range_set(struct virtio_tide_range *range, u32 kind, unsigned long pfn,
+			   unsigned long pages)
 {
 	range->address = cpu_to_le64((u64)pfn << PAGE_SHIFT);
 	range->length = cpu_to_le64(tide_bytes(pages));
@@ -85,21 +87,24 @@ static bool tide_range_merge(struct virtio_tide_range *range, u64 address, u64 b
 	return true;
 }
 
-/* tide_batch_add - adds a block to what @batch gives; false, and nothing done, when the batch is full. */
+/*
+ * tide_batch_add - adds a block to what @batch gives; false, and nothing done, when the batch is
+ * full.
+ */
 bool tide_batch_add(struct tide_batch *batch, struct page *page)
 {
 	unsigned int order = tide_block_order(page);
 	struct virtio_tide_range *range = &batch->range[TIDE_TAKES + batch->gives];
-	unsigned long pfn = page_to_pfn(page), pages = 1UL << order;
+	u64 bytes = tide_bytes(1UL << order);
 
-	if (!batch->gives || !tide_range_merge(range - 1, (u64)pfn << PAGE_SHIFT, tide_bytes(pages))) {
+	if (!batch->gives || !tide_range_merge(range - 1, page_to_phys(page), bytes)) {
 		if (batch->gives == TIDE_GIVES)
 			return false;
-		tide_range_set(range, VIRTIO_TIDE_GIVE, pfn, pages);
+		tide_range_set(range, VIRTIO_TIDE_GIVE, page_to_pfn(page), 1UL << order);
 		batch->gives++;
 	}
 	list_add_tail(&page->lru, &batch->blocks[order]);
-	batch->pages += pages;
+	batch->pages += 1UL << order;
 	return true;
 }
 
@@ -111,7 +116,10 @@ static int tide_range_compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* The host's cost is by range, and by how much of it is whole huge pages: make the most of the neighbours. */
+/*
+ * The host's cost is by range, and by how much of it is whole huge pages: make the most of the
+ * neighbours.
+ */
 static void tide_batch_merge(struct tide_batch *batch)
 {
 	struct virtio_tide_range *range = &batch->range[TIDE_TAKES];
@@ -129,15 +137,17 @@ static void tide_batch_merge(struct tide_batch *batch)
 }
 
 /*
- * Puts everything that was freed in front of the gives, and a fence behind them if one is due.  The blocks of the
- * batch were allocated before this: a block that relief freed and that is given again has its take in here or in
- * an earlier batch.
+ * Puts everything that was freed in front of the gives, and a fence behind them if one is due.  The
+ * blocks of the batch were allocated before this: a block that relief freed and that is given again
+ * has its take in here or in an earlier batch.
  *
- * The fence may count on the gives of this batch, since the device skips it where one of them fails, but not on
- * those of a batch still under way.  From here on relief raises usable memory to the ceiling at most.
+ * The fence may count on the gives of this batch, since the device skips it where one of them
+ * fails, but not on those of a batch still under way.  From here on relief raises usable memory to
+ * the ceiling at most.
  */
 static void tide_batch_seal(struct tide *tide, struct tide_batch *batch)
 {
+	const struct tide_extent *untold = tide->untold;
 	struct virtio_tide_range *range;
 	unsigned int i;
 
@@ -145,7 +155,7 @@ static void tide_batch_seal(struct tide *tide, struct tide_batch *batch)
 	batch->takes = tide->nr_untold;
 	range = &batch->range[TIDE_TAKES - batch->takes];
 	for (i = 0; i < batch->takes; i++)
-		tide_range_set(range + i, VIRTIO_TIDE_TAKE, tide->untold[i].pfn, tide->untold[i].pages);
+		tide_range_set(range + i, VIRTIO_TIDE_TAKE, untold[i].pfn, untold[i].pages);
 	tide->nr_untold = 0;
 	if (tide->orders.generation != tide->fence_sent &&
 	    tide_usable(tide) <= tide->orders.ceiling + batch->pages) {
@@ -161,22 +171,10 @@ static void tide_batch_seal(struct tide *tide, struct tide_batch *batch)
 	}
 }
 
-static void tide_batch_mark(struct tide_batch *batch)
-{
-	struct page *page;
-	int order;
-
-	for (order = MAX_PAGE_ORDER; order >= 0; order--) {
-		list_for_each_entry(page, &batch->blocks[order], lru)
-			tide_block_mark(page);
-		cond_resched();
-	}
-}
-
 /* Whether the give of @page is among the @nr ranges from @range on. */
 static bool tide_block_in(struct page *page, const struct virtio_tide_range *range, unsigned int nr)
 {
-	u64 address = (u64)page_to_pfn(page) << PAGE_SHIFT;
+	u64 address = page_to_phys(page);
 	unsigned int low = 0, high = nr, middle;
 
 	while (low < high) {
@@ -190,10 +188,11 @@ static bool tide_block_in(struct page *page, const struct virtio_tide_range *ran
 }
 
 /*
- * Takes out of @batch the blocks that were not given, from its give number @first on.  They are free again, but for
- * those of a bad first range: their like would be allocated again at once.
+ * Takes out of @batch the blocks that were not given, from its give number @first on.  They are
+ * free again, but for those of a bad first range: their like would be allocated again at once.
  */
-static void tide_batch_undo(struct tide *tide, struct tide_batch *batch, unsigned int first, bool bad)
+static void tide_batch_undo(struct tide *tide, struct tide_batch *batch, unsigned int first,
+			    bool bad)
 {
 	const struct virtio_tide_range *range = &batch->range[TIDE_TAKES + first];
 	unsigned int order, undone = batch->gives - first;
@@ -216,19 +215,6 @@ static void tide_batch_undo(struct tide *tide, struct tide_batch *batch, unsigne
 	tide_blocks_free(&blocks);
 }
 
-/* Counts what is left in @batch as given, and empties it. */
-static void tide_batch_keep(struct tide *tide, struct tide_batch *batch)
-{
-	unsigned int order;
-
-	spin_lock(&tide->lock);
-	for (order = 0; order < NR_PAGE_ORDERS; order++)
-		list_splice_tail(&batch->blocks[order], &tide->given[order]);
-	tide->given_pages += batch->pages;
-	spin_unlock(&tide->lock);
-	tide_batch_clear(batch);
-}
-
 /* Does what the device's answer says.  0, or -EAGAIN: nothing more can be given now. */
 static int tide_batch_settle(struct tide *tide, struct tide_batch *batch)
 {
@@ -248,7 +234,8 @@ static int tide_batch_settle(struct tide *tide, struct tide_batch *batch)
 			tide->fence_sent = tide->fenced;
 		spin_unlock(&tide->lock);
 	}
-	tide_batch_keep(tide, batch);
+	tide_given_add(tide, batch->blocks, batch->pages);
+	tide_batch_clear(batch);
 
 	switch (status) {
 	case VIRTIO_TIDE_OK:
@@ -258,7 +245,8 @@ static int tide_batch_settle(struct tide *tide, struct tide_batch *batch)
 		tide_config_read(tide);
 		return -EAGAIN;
 	default:
-		dev_warn_ratelimited(&tide->vdev->dev, "the device failed a batch with status %u\n", status);
+		dev_warn_ratelimited(&tide->vdev->dev, "the device failed a batch: status %u\n",
+				     status);
 		return -EAGAIN;
 	}
 }
@@ -270,7 +258,8 @@ static int tide_batch_settle(struct tide *tide, struct tide_batch *batch)
  *
  * An empty batch that has nothing to tell and no fence to carry is not sent.
  *
- * Return: 0, or a negative errno if the queue is broken; what the batch would have given is free again then.
+ * Return: 0, or a negative errno if the queue is broken; what the batch would have given is free
+ * again then.
  */
 int tide_batch_post(struct tide *tide, struct tide_batch *batch)
 {
@@ -288,7 +277,10 @@ int tide_batch_post(struct tide *tide, struct tide_batch *batch)
 	batch->result->done = 0;
 	sg_init_one(&ranges, &batch->range[TIDE_TAKES - batch->takes], nr * sizeof(*batch->range));
 	sg_init_one(&result, batch->result, sizeof(*batch->result));
-	/* If there is no memory for an indirect descriptor, the ring's own are used: this does not depend on it. */
+	/*
+	 * If there is no memory for an indirect descriptor, the ring's own are used: this does not
+	 * depend on it.
+	 */
 	err = virtqueue_add_sgs(tide->give_vq, sgs, 1, 1, batch, GFP_NOWAIT | __GFP_NOWARN);
 	if (err) {
 		tide_batch_undo(tide, batch, 0, false);
@@ -299,8 +291,6 @@ int tide_batch_post(struct tide *tide, struct tide_batch *batch)
 	tide->in_flight++;
 	tide->in_flight_pages += batch->pages;
 	tide->filling = (tide->filling + 1) % TIDE_BATCHES;
-	/* Nobody else knows of these pages before the batch is settled, and the device does not look here. */
-	tide_batch_mark(batch);
 	return 0;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Where given memory comes from: the page allocator, largest blocks first, free memory before page cache, and
- * never the last of either.  How much is wanted is move.c's business.
+ * Where given memory comes from: the page allocator, largest blocks first, free memory before page
+ * cache, and never the last of either.  How much is wanted is move.c's business.
  */
 #include <linux/gfp.h>
 #include <linux/mmzone.h>
@@ -11,20 +11,28 @@
 #include "tide.h"
 
 /*
- * A batch is filled in well under a millisecond and keeps the host busy for one or two; beyond that a larger one
- * would only delay the first discard.
+ * A batch is filled in well under a millisecond and keeps the host busy for one or two; beyond that
+ * a larger one would only delay the first discard.
  */
-#define TIDE_BATCH_PAGES	(SZ_512M >> PAGE_SHIFT)
+#define TIDE_BATCH_PAGES	(SZ_256M >> PAGE_SHIFT)
 /* What needs reclaim takes milliseconds: see now and then whether it is still wanted. */
 #define TIDE_RECLAIM_PAGES	(SZ_16M >> PAGE_SHIFT)
 
 /* Only what is free: no reclaim of any kind, no reserves. */
 #define TIDE_GFP_FREE		(__GFP_NOWARN | __GFP_NORETRY | __GFP_NOMEMALLOC)
-/* Whole page blocks keep the mobility that their page blocks have; none comes from ZONE_MOVABLE without HIGHMEM. */
+/*
+ * Whole page blocks keep the mobility that their page blocks have; none comes from ZONE_MOVABLE
+ * without HIGHMEM.
+ */
 #define TIDE_GFP_FREE_HUGE	(TIDE_GFP_FREE | __GFP_MOVABLE)
 /* Reclaim and compaction for as long as they make progress.  Never the OOM killer. */
-#define TIDE_GFP_RECLAIM_HUGE	(GFP_KERNEL | __GFP_NOWARN | __GFP_NOMEMALLOC | __GFP_RETRY_MAYFAIL | __GFP_MOVABLE)
+#define TIDE_GFP_RECLAIM_HUGE	(GFP_KERNEL | __GFP_NOWARN | __GFP_NOMEMALLOC | \
+				 __GFP_RETRY_MAYFAIL | __GFP_MOVABLE)
 #define TIDE_GFP_RECLAIM	(GFP_KERNEL | __GFP_NOWARN | __GFP_NOMEMALLOC | __GFP_NORETRY)
+
+/* See tide_reserve(). */
+#define TIDE_MARGIN_MIN		((unsigned long)SZ_8M >> PAGE_SHIFT)
+#define TIDE_MARGIN_MAX		((unsigned long)SZ_128M >> PAGE_SHIFT)
 
 /* What is tried, in this order; a run goes on to the next stage when one has nothing more. */
 static const struct tide_stage {
@@ -62,14 +70,14 @@ static unsigned long tide_watermarks(enum zone_watermarks mark)
 /*
  * tide_reserve - free pages that giving leaves alone, and below which memory is short.
  *
- * A margin over the marks to which kswapd reclaims, so that what the guest does next finds some memory without
- * waking it: 1/128 of memory, as much as a burst allocates while the first relief is on its way, within bounds
- * that matter on small guests and do on large ones.
+ * A margin over the marks to which kswapd reclaims, so that what the guest does next finds some
+ * memory without waking it: 1/128 of memory, as much as a burst allocates while the first relief is
+ * on its way, within bounds that matter on small guests and do on large ones.
  */
 unsigned long tide_reserve(void)
 {
 	return tide_watermarks(WMARK_HIGH) +
-		clamp(totalram_pages() / 128, (unsigned long)SZ_8M >> PAGE_SHIFT, (unsigned long)SZ_128M >> PAGE_SHIFT);
+		clamp(totalram_pages() / 128, TIDE_MARGIN_MIN, TIDE_MARGIN_MAX);
 }
 
 unsigned long tide_free_pages(void)
@@ -86,8 +94,8 @@ static bool tide_may_reclaim(struct tide *tide, unsigned int order, unsigned lon
 	return available > (long)(reserve * (urgent ? 1 : 2) + (1UL << order));
 }
 
-static struct page *tide_alloc(struct tide *tide, const struct tide_stage *stage, unsigned int order,
-			       unsigned long reserve)
+static struct page *tide_alloc(struct tide *tide, const struct tide_stage *stage,
+			       unsigned int order, unsigned long reserve)
 {
 	struct page *page;
 
@@ -104,10 +112,12 @@ static struct page *tide_alloc(struct tide *tide, const struct tide_stage *stage
 }
 
 /*
- * Reclaim begins only where free memory is nearly gone, so what is given by reclaim leaves the guest there.  A
- * cushion that is taken the same way first and freed afterwards restores the reserve.
+ * Reclaim begins only where free memory is nearly gone, so what is given by reclaim leaves the
+ * guest there.  A cushion that is taken the same way first and freed afterwards restores the
+ * reserve.
  */
-static bool tide_cushion_fill(struct tide *tide, const struct tide_stage *stage, unsigned long reserve)
+static bool tide_cushion_fill(struct tide *tide, const struct tide_stage *stage,
+			      unsigned long reserve)
 {
 	unsigned long want = reserve - min(reserve, tide_watermarks(WMARK_LOW));
 	struct page *page;
@@ -123,7 +133,10 @@ static bool tide_cushion_fill(struct tide *tide, const struct tide_stage *stage,
 	return true;
 }
 
-/* The order to ask for when @want pages are still wanted: nothing small for the sake of an exact amount. */
+/*
+ * The order to ask for when @want pages are still wanted: nothing small for the sake of an exact
+ * amount.
+ */
 static unsigned int tide_order(const struct tide_stage *stage, unsigned long want)
 {
 	if (want >= 1UL << stage->order)
@@ -134,8 +147,8 @@ static unsigned int tide_order(const struct tide_stage *stage, unsigned long wan
 }
 
 /* Adds blocks of one stage to @batch until it has @limit pages or the stage has no more. */
-static void tide_stage_fill(struct tide *tide, struct tide_batch *batch, const struct tide_stage *stage,
-			    unsigned long limit)
+static void tide_stage_fill(struct tide *tide, struct tide_batch *batch,
+			    const struct tide_stage *stage, unsigned long limit)
 {
 	unsigned long reserve = tide_reserve();
 	struct page *page;

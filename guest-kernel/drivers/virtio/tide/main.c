@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * virtio_tide: gives memory of this guest to its host and takes it back.  Here: the device's life.  tide.h says who
- * does the work.
+ * virtio_tide: gives memory of this guest to its host and takes it back.  Here: the device's life.
+ * tide.h says who does the work.
  */
 #include <linux/module.h>
 #include <linux/slab.h>
@@ -13,21 +13,27 @@
 
 unsigned int tide_quiet_ms = 5000;
 module_param_named(quiet_ms, tide_quiet_ms, uint, 0644);
-MODULE_PARM_DESC(quiet_ms, "Without pressure for so long, memory above the target is given again (default 5000)");
+MODULE_PARM_DESC(quiet_ms,
+		 "Without pressure for so long, what is above the target is given (default 5000)");
 
 unsigned int tide_oom_wait_ms = 500;
 module_param_named(oom_wait_ms, tide_oom_wait_ms, uint, 0644);
-MODULE_PARM_DESC(oom_wait_ms, "Before the OOM killer kills, wait so long for the host to grant memory (default 500)");
+MODULE_PARM_DESC(oom_wait_ms,
+		 "Before the OOM killer kills, wait so long for the host to help (default 500)");
 
 unsigned int tide_claim_ms = 1000;
 module_param_named(claim_ms, tide_claim_ms, uint, 0644);
-MODULE_PARM_DESC(claim_ms, "A claim for memory that is not answered, or refused, is repeated after this (default 1000)");
+MODULE_PARM_DESC(claim_ms,
+		 "A claim that is refused or not answered is repeated after this (default 1000)");
 
 unsigned int tide_refault_mib = 8;
 module_param_named(refault_mib, tide_refault_mib, uint, 0644);
 MODULE_PARM_DESC(refault_mib, "Refaults of so many MiB a second are pressure (default 8)");
 
-/* The configuration-change interrupt: flags may have changed, or the host rings.  Interrupt context. */
+/*
+ * The configuration-change interrupt: flags may have changed, or the host rings.  Interrupt
+ * context.
+ */
 static void tide_config_changed(struct virtio_device *vdev)
 {
 	struct tide *tide = vdev->priv;
@@ -85,9 +91,11 @@ static int tide_regions_map(struct tide *tide)
 	if (IS_ERR(tide->region))
 		return PTR_ERR(tide->region);
 	header = tide_at(tide, VIRTIO_TIDE_HEADER_OFFSET);
-	if (le32_to_cpu(header->magic) != VIRTIO_TIDE_MAGIC || le32_to_cpu(header->version) != VIRTIO_TIDE_VERSION) {
-		dev_err(dev, "magic %#x version %u in the state region: this driver knows version %u\n",
-			le32_to_cpu(header->magic), le32_to_cpu(header->version), VIRTIO_TIDE_VERSION);
+	if (le32_to_cpu(header->magic) != VIRTIO_TIDE_MAGIC ||
+	    le32_to_cpu(header->version) != VIRTIO_TIDE_VERSION) {
+		dev_err(dev, "state region: magic %#x, version %u; this driver knows version %u\n",
+			le32_to_cpu(header->magic), le32_to_cpu(header->version),
+			VIRTIO_TIDE_VERSION);
 		return -EINVAL;
 	}
 
@@ -102,7 +110,8 @@ static int tide_workqueues_init(struct tide *tide)
 {
 	/* Both are needed to get out of a shortage of memory. */
 	tide->attend_wq = alloc_workqueue("virtio_tide", WQ_MEM_RECLAIM | WQ_HIGHPRI, 0);
-	tide->move_wq = alloc_workqueue("virtio_tide_move", WQ_MEM_RECLAIM | WQ_HIGHPRI | WQ_UNBOUND, 0);
+	tide->move_wq = alloc_workqueue("virtio_tide_move",
+					WQ_MEM_RECLAIM | WQ_HIGHPRI | WQ_UNBOUND, 0);
 	return tide->attend_wq && tide->move_wq ? 0 : -ENOMEM;
 }
 
@@ -139,18 +148,43 @@ static struct tide *tide_create(struct virtio_device *vdev)
 	return tide;
 }
 
-/* The queues exist: begin to work. */
+/* After it nothing runs and nothing can be queued. */
+static void tide_works_disable(struct tide *tide)
+{
+	disable_delayed_work_sync(&tide->sample_work);
+	disable_delayed_work_sync(&tide->quiet_work);
+	disable_work_sync(&tide->attend_work);
+	disable_delayed_work_sync(&tide->retry_work);
+	disable_work_sync(&tide->move_work);
+	disable_delayed_work_sync(&tide->mark_work);
+}
+
+static void tide_device_stop(struct tide *tide)
+{
+	virtio_reset_device(tide->vdev);
+	tide_batches_reclaim(tide);
+	tide->vdev->config->del_vqs(tide->vdev);
+}
+
+/* Sets the device to work.  0 or a negative errno, and then it is as before. */
 static int tide_start(struct tide *tide)
 {
 	int err;
 
+	err = tide_queues_init(tide);
+	if (err)
+		return err;
 	tide_events_start(tide);
 	virtio_device_ready(tide->vdev);
 	tide_config_read(tide);
 	err = tide_relief_start(tide);
-	if (err)
+	if (err) {
+		tide_works_disable(tide);
+		tide_device_stop(tide);
 		return err;
+	}
 	tide_report_start(tide);
+	tide->running = true;
 	tide_attend_soon(tide);
 	return 0;
 }
@@ -158,20 +192,17 @@ static int tide_start(struct tide *tide)
 /* Gives the guest all its memory back and ends with a device that is reset.  Process context. */
 static void tide_stop(struct tide *tide)
 {
+	if (!tide->running)
+		return;
+	tide->running = false;
 	spin_lock(&tide->lock);
 	tide->stopping = true;
 	spin_unlock(&tide->lock);
-	tide_report_stop(tide);
 	tide_relief_stop(tide);
-	disable_delayed_work_sync(&tide->sample_work);
-	disable_delayed_work_sync(&tide->quiet_work);
-	disable_work_sync(&tide->attend_work);
-	disable_delayed_work_sync(&tide->retry_work);
-	disable_work_sync(&tide->move_work);
+	tide_report_stop(tide);
+	tide_works_disable(tide);
 	tide_move_everything_back(tide);
-	virtio_reset_device(tide->vdev);
-	tide_batches_reclaim(tide);
-	tide->vdev->config->del_vqs(tide->vdev);
+	tide_device_stop(tide);
 }
 
 static int tide_probe(struct virtio_device *vdev)
@@ -183,26 +214,15 @@ static int tide_probe(struct virtio_device *vdev)
 	if (!tide)
 		return -ENOMEM;
 	vdev->priv = tide;
-	err = tide_regions_map(tide);
-	if (err)
-		goto destroy;
-	err = tide_queues_init(tide);
-	if (err)
-		goto destroy;
-	err = tide_start(tide);
-	if (err)
-		goto reset;
+	err = tide_regions_map(tide) ?: tide_start(tide);
+	if (err) {
+		vdev->priv = NULL;
+		tide_destroy(tide);
+		return err;
+	}
 	if (want_init_on_alloc(GFP_KERNEL))
-		dev_info(&vdev->dev, "init_on_alloc clears memory before it is given: init_on_alloc=0 makes giving fast\n");
+		dev_info(&vdev->dev, "memory is cleared before it is given, see init_on_alloc\n");
 	return 0;
-
-reset:
-	virtio_reset_device(vdev);
-	vdev->config->del_vqs(vdev);
-destroy:
-	vdev->priv = NULL;
-	tide_destroy(tide);
-	return err;
 }
 
 static void tide_remove(struct virtio_device *vdev)
@@ -214,6 +234,16 @@ static void tide_remove(struct virtio_device *vdev)
 }
 
 #ifdef CONFIG_PM_SLEEP
+static void tide_works_enable(struct tide *tide)
+{
+	enable_delayed_work(&tide->mark_work);
+	enable_work(&tide->move_work);
+	enable_delayed_work(&tide->retry_work);
+	enable_work(&tide->attend_work);
+	enable_delayed_work(&tide->quiet_work);
+	enable_delayed_work(&tide->sample_work);
+}
+
 static int tide_freeze(struct virtio_device *vdev)
 {
 	tide_stop(vdev->priv);
@@ -223,21 +253,15 @@ static int tide_freeze(struct virtio_device *vdev)
 static int tide_restore(struct virtio_device *vdev)
 {
 	struct tide *tide = vdev->priv;
-	int err;
 
-	err = tide_queues_init(tide);
-	if (err)
-		return err;
-	/* A device after a reset knows of nothing. */
+	/* The device knows of nothing after its reset, and neither does the driver. */
 	tide->orders = (struct tide_orders){};
 	tide->fence_sent = 0;
 	tide->fenced = 0;
+	tide->claim.active = false;
+	tide->stalled = false;
 	tide->stopping = false;
-	enable_work(&tide->move_work);
-	enable_delayed_work(&tide->retry_work);
-	enable_work(&tide->attend_work);
-	enable_delayed_work(&tide->quiet_work);
-	enable_delayed_work(&tide->sample_work);
+	tide_works_enable(tide);
 	return tide_start(tide);
 }
 #endif

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The move work: brings usable memory to the goal and keeps the host informed.  It decides how much to give or to
- * take back next; give.c finds the memory, batch.c sends it.
+ * The move work: brings usable memory to the goal and keeps the host informed.  It decides how much
+ * to give or to take back next; give.c finds the memory, batch.c sends it.
  */
 #include "tide.h"
 #include "trace.h"
 
-/* Retries of a run that found nothing more to give: soon at first, since much is freed within a second. */
+/*
+ * Retries of a run that found nothing more to give: soon at first, since much is freed within a
+ * second.
+ */
 #define TIDE_BACKOFF_MIN	msecs_to_jiffies(100)
 #define TIDE_BACKOFF_MAX	msecs_to_jiffies(10000)
 
@@ -23,8 +26,8 @@ struct tide_plan {
 };
 
 /*
- * A surplus of less than a huge page is left alone where the ceiling allows it, because giving a block and taking
- * it back would alternate.
+ * A surplus of less than a huge page is left alone where the ceiling allows it, because giving a
+ * block and taking it back would alternate.
  */
 static void tide_plan(struct tide *tide, struct tide_plan *plan)
 {
@@ -82,7 +85,9 @@ static bool tide_run_step(struct tide *tide, struct tide_run *run)
 			run->took_ns = ktime_get_ns();
 			return true;
 		}
-		/* no block is small enough, or the untold table is full and has to be emptied first */
+		/*
+		 * no block is small enough, or the untold table is full and has to be emptied first
+		 */
 	}
 
 	batch = tide_batch_get(tide);
@@ -178,7 +183,7 @@ void tide_move_init(struct tide *tide)
 	INIT_LIST_HEAD(&tide->refused);
 	INIT_LIST_HEAD(&tide->cushion);
 	INIT_WORK(&tide->move_work, tide_move);
-	INIT_DEFERRABLE_WORK(&tide->retry_work, tide_retry_due);
+	INIT_DELAYED_WORK(&tide->retry_work, tide_retry_due);
 }
 
 /* tide_move_soon - have move run, once more if it is running.  Any context but NMI. */
@@ -187,7 +192,9 @@ void tide_move_soon(struct tide *tide)
 	queue_work(tide->move_wq, &tide->move_work);
 }
 
-/* tide_move_due - whether move has something to do that it has not just failed to do.  In attend. */
+/*
+ * tide_move_due - whether move has something to do that it has not just failed to do.  In attend.
+ */
 bool tide_move_due(struct tide *tide)
 {
 	struct tide_plan plan;
@@ -199,7 +206,8 @@ bool tide_move_due(struct tide *tide)
 }
 
 /*
- * tide_move_everything_back - the guest gets all its memory and the host hears of it, if the queue works.
+ * tide_move_everything_back - the guest gets all its memory and the host hears of it, if the queue
+ * works.
  *
  * For remove and freeze, after all works and relief were stopped.
  */
@@ -208,7 +216,8 @@ void tide_move_everything_back(struct tide *tide)
 	spin_lock(&tide->lock);
 	tide->orders.ceiling = tide->ram_pages;
 	tide->orders.target = tide->ram_pages;
-	tide->orders.generation = tide->fence_sent;	/* no fence: these are not the host's orders */
+	/* no fence: these are not the host's orders */
+	tide->orders.generation = tide->fence_sent;
 	spin_unlock(&tide->lock);
 	tide_run(tide);
 

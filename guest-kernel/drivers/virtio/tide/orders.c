@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the host wants: its state record, the configuration flags, and the amount of usable memory that follows
- * from them.  How to get there is in move.c.
+ * What the host wants: its state record, the configuration flags, and the amount of usable memory
+ * that follows from them.  How to get there is in move.c.
  */
 #include "tide.h"
 #include "trace.h"
 
-/* A writer needs a few stores between two values of the sequence counter; one that takes longer is not alive. */
+/*
+ * A writer needs a few stores between two values of the sequence counter; one that takes longer is
+ * not alive.
+ */
 #define TIDE_SEQ_TRIES		32
 
-/* Copies the state record.  False if the host was writing all the time: it interrupts when it is done. */
+/*
+ * Copies the state record.  False if the host was writing all the time: it interrupts when it is
+ * done.
+ */
 static bool tide_record_read(struct tide *tide, struct virtio_tide_state *copy)
 {
 	const struct virtio_tide_state *state = tide_at(tide, VIRTIO_TIDE_STATE_OFFSET);
@@ -20,7 +26,7 @@ static bool tide_record_read(struct tide *tide, struct virtio_tide_state *copy)
 		seq = le32_to_cpu(READ_ONCE(state->seq));
 		if (seq & 1)
 			continue;
-		virt_rmb(); /* the record after the counter: pairs with the host's writes in that order */
+		virt_rmb(); /* the record after the counter; the host writes them in that order */
 		memcpy(copy, state, sizeof(*copy));
 		virt_rmb(); /* and the counter once more after it */
 		if (le32_to_cpu(READ_ONCE(state->seq)) == seq)
@@ -71,12 +77,17 @@ bool tide_orders_read(struct tide *tide)
 		tide->orders = orders;
 	}
 	spin_unlock(&tide->lock);
-	if (changed)
+	if (changed) {
+		WRITE_ONCE(tide->heard, true);
 		trace_tide_orders(&orders);
+	}
 	return changed;
 }
 
-/* tide_config_read - see whether gives are inhibited.  Process context, may be slow: it exits to the host. */
+/*
+ * tide_config_read - see whether gives are inhibited.  Process context, may be slow: it exits to
+ * the host.
+ */
 void tide_config_read(struct tide *tide)
 {
 	u32 flags;

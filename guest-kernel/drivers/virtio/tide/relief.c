@@ -2,13 +2,14 @@
 /*
  * Relief: given memory comes back when the guest is short of it.
  *
- * Pressure is noticed by a tracepoint and a shrinker (direct reclaim), by the statistics (reclaim of anonymous
- * memory, refaults) and by the OOM notifier.  kswapd at work is no pressure: streaming reads keep it busy.  Relief
- * comes from the credit at once, in the context that noticed where that can be.  Without credit, attend claims more
- * from the controller, and takes it when the grant's interrupt comes.
+ * Pressure is noticed by a tracepoint and a shrinker (direct reclaim), by the statistics (reclaim
+ * of anonymous memory, refaults) and by the OOM notifier.  kswapd at work is no pressure: streaming
+ * reads keep it busy.  Relief comes from the credit at once, in the context that noticed where that
+ * can be.  Without credit, attend claims more from the controller, and takes it when the grant's
+ * interrupt comes.
  *
- * One spell of pressure: pressure_ns is set by whoever sees it first, and cleared by whoever relieves it, or by
- * attend when it was none.
+ * One spell of pressure: pressure_ns is set by whoever sees it first, and cleared by whoever
+ * relieves it, or by attend when it was none.
  */
 #include <linux/oom.h>
 #include <linux/sched.h>
@@ -18,9 +19,15 @@
 #include "tide.h"
 #include "trace.h"
 
-/* What relief takes at a time: much more than an allocation needs, and freed in a fraction of a millisecond. */
+/*
+ * What relief takes at a time: much more than an allocation needs, and freed in a fraction of a
+ * millisecond.
+ */
 #define TIDE_STEP_MAX		(SZ_64M >> PAGE_SHIFT)
-/* As long as the last relief was that recent, the next one takes twice as much, up to this many times. */
+/*
+ * As long as the last relief was that recent, the next one takes twice as much, up to this many
+ * times.
+ */
 #define TIDE_STEP_RECENT	msecs_to_jiffies(100)
 #define TIDE_STEP_SHIFT_MAX	3
 
@@ -32,7 +39,10 @@ static unsigned long tide_step(struct tide *tide)
 	return step << READ_ONCE(tide->step_shift);
 }
 
-/* Whether memory is short in earnest: a task may reclaim for one zone, for one node or for one huge page. */
+/*
+ * Whether memory is short in earnest: a task may reclaim for one zone, for one node or for one huge
+ * page.
+ */
 static bool tide_short(struct tide *tide, u32 urgency)
 {
 	switch (urgency) {
@@ -45,19 +55,24 @@ static bool tide_short(struct tide *tide, u32 urgency)
 	}
 }
 
+/* Starts the clock of a spell of pressure, unless it runs. */
+static void tide_pressure_begin(struct tide *tide)
+{
+	if (!READ_ONCE(tide->pressure_ns))
+		cmpxchg64(&tide->pressure_ns, 0, ktime_get_ns());
+}
+
 /**
  * tide_pressure - note that somebody needs memory
  * @tide: the device
- * @urgency: enum virtio_tide_urgency
+ * @todo: TIDE_TODO_RECLAIM, TIDE_TODO_REFAULT or TIDE_TODO_OOM
  *
  * Any context but NMI; attend sees whether it is so, and what can be done.
  */
-void tide_pressure(struct tide *tide, u32 urgency)
+void tide_pressure(struct tide *tide, enum tide_todo todo)
 {
-	if (urgency == VIRTIO_TIDE_URGENCY_OOM || !READ_ONCE(tide->pressure_ns))
-		WRITE_ONCE(tide->urgency, urgency);
-	if (!READ_ONCE(tide->pressure_ns))
-		cmpxchg64(&tide->pressure_ns, 0, ktime_get_ns());
+	tide_pressure_begin(tide);
+	set_bit(todo, &tide->todo);
 	tide_attend_soon(tide);
 }
 
@@ -112,48 +127,50 @@ static unsigned long tide_relieve(struct tide *tide, unsigned long pages, u32 pa
 }
 
 /*
- * The claim.  One at a time, until the host answers with new orders or a refusal, or for tide_claim_ms.
+ * The claim.  One at a time, until the host answers with new orders or a refusal, or for
+ * tide_claim_ms.
  */
 
-static bool tide_claim_answered(struct tide *tide)
+/* Ends the claim and the spell of pressure that it was for. */
+static void tide_claim_end(struct tide *tide)
 {
-	unsigned long credit, pages = tide->claim.pages;
-	u32 path;
-
-	spin_lock(&tide->lock);
-	credit = tide->orders.generation == tide->claim.generation ? 0 : tide_credit(tide);
-	path = tide->orders.grant;
-	spin_unlock(&tide->lock);
-	return credit && tide_relieve(tide, min(credit, pages), path);
+	WRITE_ONCE(tide->claim.active, false);
+	WRITE_ONCE(tide->pressure_ns, 0);
 }
 
 static void tide_claim_attend(struct tide *tide)
 {
+	bool answered;
+	u32 path;
+
 	if (!tide->claim.active)
 		return;
-	if (tide_claim_answered(tide)) {
-		WRITE_ONCE(tide->claim.active, false);
-		WRITE_ONCE(tide->heard, true);
-	} else if (time_after(jiffies, tide->claim.expires)) {
-		/* What comes later is not the answer to this. */
-		WRITE_ONCE(tide->claim.active, false);
-		WRITE_ONCE(tide->pressure_ns, 0);
-	}
+	spin_lock(&tide->lock);
+	answered = tide->orders.generation != tide->claim.generation;
+	path = tide->orders.grant;
+	spin_unlock(&tide->lock);
+	if (answered)
+		tide_relieve(tide, tide->claim.pages, path);
+	/* What comes later than it expires is not the answer to this. */
+	if (answered || time_after(jiffies, tide->claim.expires))
+		tide_claim_end(tide);
 }
 
 static void tide_claim(struct tide *tide, u32 urgency)
 {
-	bool upgrade = urgency == VIRTIO_TIDE_URGENCY_OOM && tide->claim.urgency != urgency;
+	bool oom = urgency == VIRTIO_TIDE_URGENCY_OOM;
+	unsigned long ceiling = READ_ONCE(tide->orders.ceiling);
+	unsigned long pages = min(tide_step(tide), tide->ram_pages - ceiling);
 
-	if (tide->claim.active && !upgrade)
+	if (tide->claim.active && !(oom && tide->claim.urgency != urgency))
 		return;
-	if (time_before(jiffies, tide->claim.not_before) && urgency != VIRTIO_TIDE_URGENCY_OOM) {
+	if (!pages || (time_before(jiffies, tide->claim.not_before) && !oom)) {
 		WRITE_ONCE(tide->pressure_ns, 0);
 		return;
 	}
 	tide->claim.generation = READ_ONCE(tide->orders.generation);
 	tide->claim.urgency = urgency;
-	tide->claim.pages = tide_step(tide);
+	tide->claim.pages = pages;
 	tide->claim.expires = jiffies + msecs_to_jiffies(tide_claim_ms);
 	WRITE_ONCE(tide->claim.active, true);
 	tide_event_send(tide, VIRTIO_TIDE_EV_PRESSURE, tide_bytes(tide->claim.pages), urgency, 0);
@@ -166,22 +183,22 @@ void tide_claim_denied(struct tide *tide)
 	WRITE_ONCE(tide->heard, true);
 	WRITE_ONCE(tide->denied, tide->denied + 1);
 	if (tide->claim.active) {
-		WRITE_ONCE(tide->claim.active, false);
-		WRITE_ONCE(tide->pressure_ns, 0);
+		tide_claim_end(tide);
 		tide->claim.not_before = jiffies + msecs_to_jiffies(tide_claim_ms);
 	}
 	wake_up_all(&tide->relief_wait);
 }
 
-/* tide_relief_attend - relieve what was noticed, from a grant, from the credit, or by a claim. */
-void tide_relief_attend(struct tide *tide)
+/**
+ * tide_relief_attend - relieve what was noticed, from a grant, from the credit, or by a claim
+ * @tide: the device
+ * @urgency: enum virtio_tide_urgency, or zero if nothing was noticed
+ */
+void tide_relief_attend(struct tide *tide, u32 urgency)
 {
-	u32 urgency;
-
 	tide_claim_attend(tide);
-	if (!READ_ONCE(tide->pressure_ns))
+	if (!urgency)
 		return;
-	urgency = READ_ONCE(tide->urgency);
 	if (!tide_short(tide, urgency)) {
 		if (!tide->claim.active)
 			WRITE_ONCE(tide->pressure_ns, 0);
@@ -208,14 +225,15 @@ void tide_quiet_attend(struct tide *tide)
 }
 
 /*
- * Who notices: direct reclaim through a shrinker, which relieves right there, and through a tracepoint, which comes
- * before the scanning and has attend do it.
+ * Who notices: direct reclaim through a shrinker, which relieves right there, and through a
+ * tracepoint, which comes before the scanning and has attend do it.
  */
 
 /* Direct reclaim for everybody: not kswapd, not drop_caches, not this driver's own. */
 static bool tide_direct_reclaim(struct tide *tide)
 {
-	return (current->flags & PF_MEMALLOC) && !current_is_kswapd() && current != READ_ONCE(tide->mover);
+	return (current->flags & PF_MEMALLOC) && !current_is_kswapd() &&
+	       current != READ_ONCE(tide->mover);
 }
 
 static unsigned long tide_shrink_count(struct shrinker *shrinker, struct shrink_control *sc)
@@ -226,7 +244,7 @@ static unsigned long tide_shrink_count(struct shrinker *shrinker, struct shrink_
 	if (!tide_direct_reclaim(tide) || !tide_short(tide, VIRTIO_TIDE_URGENCY_RECLAIM))
 		return 0;
 	if (!READ_ONCE(tide->claim.active))
-		tide_pressure(tide, VIRTIO_TIDE_URGENCY_RECLAIM);
+		tide_pressure(tide, TIDE_TODO_RECLAIM);
 	spin_lock(&tide->lock);
 	credit = min(tide_credit(tide), tide->given_pages);
 	spin_unlock(&tide->lock);
@@ -255,7 +273,7 @@ static int tide_shrinker_start(struct tide *tide)
 	tide->shrinker->count_objects = tide_shrink_count;
 	tide->shrinker->scan_objects = tide_shrink_scan;
 	tide->shrinker->seeks = 0;	/* nothing has to be read again */
-	tide->shrinker->batch = 1;	/* one call takes a step, however small a part it was asked for */
+	tide->shrinker->batch = 1;	/* a call takes a step, however little it was asked for */
 	tide->shrinker->private_data = tide;
 	shrinker_register(tide->shrinker);
 	return 0;
@@ -267,9 +285,10 @@ static void tide_direct_reclaim_begin(void *data, int order, gfp_t gfp_flags)
 	struct tide *tide = data;
 
 	/* A huge page is tried for, and done without. */
-	if (order > PAGE_ALLOC_COSTLY_ORDER || current == READ_ONCE(tide->mover) || READ_ONCE(tide->claim.active))
+	if (order > PAGE_ALLOC_COSTLY_ORDER || current == READ_ONCE(tide->mover) ||
+	    READ_ONCE(tide->claim.active))
 		return;
-	tide_pressure(tide, VIRTIO_TIDE_URGENCY_RECLAIM);
+	tide_pressure(tide, TIDE_TODO_RECLAIM);
 }
 
 /* Memory is in motion: look at the statistics, for as long as it is. */
@@ -294,10 +313,14 @@ static void tide_tracepoint_find(struct tracepoint *tp, void *data)
 /* Without them the shrinker and the host's requests still work, only later. */
 static void tide_tracepoints_start(struct tide *tide)
 {
+	struct tracepoint *tp;
+
 	for_each_kernel_tracepoint(tide_tracepoint_find, tide);
-	if (tide->tp_direct && tracepoint_probe_register(tide->tp_direct, tide_direct_reclaim_begin, tide))
+	tp = tide->tp_direct;
+	if (tp && tracepoint_probe_register(tp, tide_direct_reclaim_begin, tide))
 		tide->tp_direct = NULL;
-	if (tide->tp_kswapd && tracepoint_probe_register(tide->tp_kswapd, tide_kswapd_wake, tide))
+	tp = tide->tp_kswapd;
+	if (tp && tracepoint_probe_register(tp, tide_kswapd_wake, tide))
 		tide->tp_kswapd = NULL;
 }
 
@@ -327,8 +350,9 @@ static u64 tide_relieved_pages(struct tide *tide)
 }
 
 /*
- * Claims and waits for the grant, at most tide_oom_wait_ms.  The caller holds oom_lock; attend, which frees what the
- * grant allows and wakes us, takes no lock that depends on it and allocates nothing.
+ * Claims and waits for the grant, at most tide_oom_wait_ms.  The caller holds oom_lock; attend,
+ * which frees what the grant allows and wakes us, takes no lock that depends on it and allocates
+ * nothing.
  */
 static unsigned long tide_oom_wait(struct tide *tide)
 {
@@ -336,12 +360,13 @@ static unsigned long tide_oom_wait(struct tide *tide)
 	u32 denied = READ_ONCE(tide->denied);
 	long left;
 
-	tide_pressure(tide, VIRTIO_TIDE_URGENCY_OOM);
+	tide_pressure(tide, TIDE_TODO_OOM);
 	left = wait_event_timeout(tide->relief_wait, tide_relieved_pages(tide) != before ||
 				  READ_ONCE(tide->denied) != denied || READ_ONCE(tide->stopping),
 				  msecs_to_jiffies(tide_oom_wait_ms));
+	/* The next one waits only if the host has shown a sign of life. */
 	if (!left)
-		WRITE_ONCE(tide->heard, false);	/* the next one waits only if the host has shown a sign of life */
+		WRITE_ONCE(tide->heard, false);
 	return tide_relieved_pages(tide) - before;
 }
 
@@ -352,8 +377,7 @@ static int tide_oom(struct notifier_block *nb, unsigned long unused, void *data)
 
 	if (*freed || READ_ONCE(tide->stopping) || current == READ_ONCE(tide->mover))
 		return NOTIFY_OK;
-	if (!READ_ONCE(tide->pressure_ns))
-		cmpxchg64(&tide->pressure_ns, 0, ktime_get_ns());
+	tide_pressure_begin(tide);
 	pages = tide_relieve(tide, tide_step(tide), VIRTIO_TIDE_PATH_CREDIT);
 	if (!pages && READ_ONCE(tide->heard))
 		pages = tide_oom_wait(tide);
@@ -368,6 +392,9 @@ int tide_relief_start(struct tide *tide)
 
 	if (err)
 		return err;
+	/* jiffies begin far from zero, which would be long in the future */
+	tide->claim.not_before = jiffies;
+	tide->last_relief = jiffies - TIDE_STEP_RECENT;
 	tide->oom_nb.notifier_call = tide_oom;
 	err = register_oom_notifier(&tide->oom_nb);
 	if (err) {
@@ -378,7 +405,9 @@ int tide_relief_start(struct tide *tide)
 	return 0;
 }
 
-/* tide_relief_stop - after it returns nobody notices pressure, and nobody waits.  stopping is set. */
+/*
+ * tide_relief_stop - after it returns nobody notices pressure, and nobody waits.  stopping is set.
+ */
 void tide_relief_stop(struct tide *tide)
 {
 	wake_up_all(&tide->relief_wait);

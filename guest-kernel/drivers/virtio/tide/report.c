@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Free page reporting over the report queue: the kernel offers free memory, the host drops its content, and the
- * guest may use it again at any time.  Linux has one reporting device; where it is another, this does without.
+ * Free page reporting over the report queue: the kernel offers free memory, the host drops its
+ * content, and the guest may use it again at any time.  Linux has one reporting device; where it is
+ * another, this does without.
  */
 #include "tide.h"
 
@@ -13,7 +14,8 @@ void tide_report_done(struct virtqueue *vq)
 }
 
 /* One report at a time; the pages are isolated until this returns. */
-static int tide_report(struct page_reporting_dev_info *prdev, struct scatterlist *sg, unsigned int nents)
+static int tide_report(struct page_reporting_dev_info *prdev, struct scatterlist *sg,
+		       unsigned int nents)
 {
 	struct tide *tide = container_of(prdev, struct tide, prdev);
 	struct virtqueue *vq = tide->report_vq;
@@ -43,7 +45,7 @@ void tide_report_start(struct tide *tide)
 	if (!tide->report_vq)
 		return;
 	if (virtqueue_get_vring_size(tide->report_vq) < PAGE_REPORTING_CAPACITY) {
-		dev_info(&tide->vdev->dev, "free page reporting is off: the device's queue is too small\n");
+		dev_info(&tide->vdev->dev, "free page reporting is off: its queue is too small\n");
 		return;
 	}
 	tide->prdev.report = tide_report;

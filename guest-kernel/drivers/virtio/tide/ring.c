@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The two rings of events in the state region.  Indices run freely and are masked on access.  An event may be lost;
- * nothing depends on one.
+ * The two rings of events in the state region.  Indices run freely and are masked on access.  An
+ * event may be lost; nothing depends on one.
  */
 #include "tide.h"
 
@@ -35,10 +35,12 @@ void tide_events_start(struct tide *tide)
 void tide_event_send(struct tide *tide, u32 type, u64 a, u64 b, u64 c)
 {
 	struct virtio_tide_ring *ring = tide_at(tide, VIRTIO_TIDE_TO_HOST_OFFSET);
+	u32 tail;
 
 	spin_lock(&tide->event_lock);
-	/* The record is free once the host's tail says so: pairs with the host's release of it. */
-	if (tide->to_host_head - le32_to_cpu(virt_load_acquire(&ring->tail)) < VIRTIO_TIDE_RING_RECORDS) {
+	/* The record is free once tail says so: pairs with the host's release of it. */
+	tail = le32_to_cpu(virt_load_acquire(&ring->tail));
+	if (tide->to_host_head - tail < VIRTIO_TIDE_RING_RECORDS) {
 		*tide_record(ring, tide->to_host_head++) = (struct virtio_tide_event) {
 			.type = cpu_to_le32(type),
 			.time_ns = cpu_to_le64(ktime_get_ns()),
@@ -46,7 +48,9 @@ void tide_event_send(struct tide *tide, u32 type, u64 a, u64 b, u64 c)
 			.b = cpu_to_le64(b),
 			.c = cpu_to_le64(c),
 		};
-		/* The record before the head that covers it: pairs with the host's acquire of head. */
+		/*
+		 * The record before the head that covers it: pairs with the host's acquire of head.
+		 */
 		virt_store_release(&ring->head, cpu_to_le32(tide->to_host_head));
 	}
 	spin_unlock(&tide->event_lock);
@@ -59,12 +63,17 @@ void tide_events_receive(struct tide *tide)
 	struct virtio_tide_ring *ring = tide_at(tide, VIRTIO_TIDE_TO_GUEST_OFFSET);
 	/* The head before the records that it covers: pairs with the host's release of it. */
 	u32 head = le32_to_cpu(virt_load_acquire(&ring->head));
+	const struct virtio_tide_event *event;
 	unsigned int left;
 
 	for (left = VIRTIO_TIDE_RING_RECORDS; left && tide->to_guest_tail != head; left--) {
-		if (tide_record(ring, tide->to_guest_tail++)->type == cpu_to_le32(VIRTIO_TIDE_EV_DENIED))
+		event = tide_record(ring, tide->to_guest_tail++);
+		if (le32_to_cpu(event->type) == VIRTIO_TIDE_EV_DENIED)
 			tide_claim_denied(tide);
 	}
-	/* The records were read before the host may write them again: pairs with its acquire of tail. */
+	/*
+	 * The records were read before the host may write them again: pairs with its acquire of
+	 * tail.
+	 */
 	virt_store_release(&ring->tail, cpu_to_le32(tide->to_guest_tail));
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The statistics page, and what the driver concludes from it: whether the guest is busy, and whether it suffers.
+ * The statistics page, and what the driver concludes from it: whether the guest is busy, and
+ * whether it suffers.
  *
- * It is written when the host asks, and about once a second for as long as memory is in motion.  An idle guest runs
- * nothing of this.  All in attend.
+ * It is written when the host asks, and about once a second for as long as memory is in motion.  An
+ * idle guest runs nothing of this.  All in attend.
  */
 #include <linux/mmzone.h>
 #include <linux/psi.h>
@@ -13,7 +14,10 @@
 #define TIDE_SAMPLE_MS		1000
 /* Less than this moved between two samples (pages): the guest is idle. */
 #define TIDE_IDLE_PAGES		1024
-/* Anonymous memory reclaimed faster than this (pages a second) is pressure: 1 MiB/s is what idle trimming stays below. */
+/*
+ * Anonymous memory reclaimed faster than this (pages a second) is pressure: 1 MiB/s is what idle
+ * trimming stays below.
+ */
 #define TIDE_ANON_RATE		256
 
 static u64 tide_node_pages(enum node_stat_item item)
@@ -25,7 +29,10 @@ static u64 tide_node_pages(enum node_stat_item item)
 }
 
 #ifdef CONFIG_VM_EVENT_COUNTERS
-/* all_vm_events() waits for CPU hot-plug, which may be waiting for memory.  A CPU that leaves adds up elsewhere. */
+/*
+ * all_vm_events() waits for CPU hot-plug, which may be waiting for memory.  A CPU that leaves adds
+ * up elsewhere.
+ */
 static u64 tide_events(enum vm_event_item first, unsigned int nr)
 {
 	unsigned int i;
@@ -38,13 +45,11 @@ static u64 tide_events(enum vm_event_item first, unsigned int nr)
 	}
 	return sum;
 }
-
-#define TIDE_EVENTS(item)	tide_events(item, 1)
-/* FOR_ALL_ZONES() puts the zones behind each other, and NORMAL is always there. */
-#define TIDE_STALLS()		tide_events(ALLOCSTALL_NORMAL - ZONE_NORMAL, MAX_NR_ZONES)
 #else
-#define TIDE_EVENTS(item)	0
-#define TIDE_STALLS()		0
+static u64 tide_events(enum vm_event_item first, unsigned int nr)
+{
+	return 0;
+}
 #endif
 
 static u64 tide_psi_us(int state)
@@ -87,12 +92,13 @@ static void tide_stats_counters(struct virtio_tide_stats *s)
 	s->psi_full_us = cpu_to_le64(tide_psi_us(PSI_MEM_FULL));
 	s->refault_file = cpu_to_le64(tide_node_pages(WORKINGSET_REFAULT_FILE));
 	s->refault_anon = cpu_to_le64(tide_node_pages(WORKINGSET_REFAULT_ANON));
-	s->scan_direct = cpu_to_le64(TIDE_EVENTS(PGSCAN_DIRECT));
-	s->steal_anon = cpu_to_le64(TIDE_EVENTS(PGSTEAL_ANON));
-	s->swap_in = cpu_to_le64(TIDE_EVENTS(PSWPIN));
-	s->swap_out = cpu_to_le64(TIDE_EVENTS(PSWPOUT));
-	s->alloc_stall = cpu_to_le64(TIDE_STALLS());
-	s->oom_kill = cpu_to_le64(TIDE_EVENTS(OOM_KILL));
+	s->scan_direct = cpu_to_le64(tide_events(PGSCAN_DIRECT, 1));
+	s->steal_anon = cpu_to_le64(tide_events(PGSTEAL_ANON, 1));
+	s->swap_in = cpu_to_le64(tide_events(PSWPIN, 1));
+	s->swap_out = cpu_to_le64(tide_events(PSWPOUT, 1));
+	/* FOR_ALL_ZONES() puts the zones behind each other, and NORMAL is always there. */
+	s->alloc_stall = cpu_to_le64(tide_events(ALLOCSTALL_NORMAL - ZONE_NORMAL, MAX_NR_ZONES));
+	s->oom_kill = cpu_to_le64(tide_events(OOM_KILL, 1));
 }
 
 static void tide_stats_own(struct tide *tide, struct virtio_tide_stats *s)
@@ -113,14 +119,15 @@ static void tide_stats_own(struct tide *tide, struct virtio_tide_stats *s)
 	spin_unlock(&tide->lock);
 }
 
-static void tide_stats_publish(struct tide *tide, const struct virtio_tide_stats *s)
+static void tide_stats_publish(struct tide *tide, struct virtio_tide_stats *s)
 {
 	struct virtio_tide_stats *page = tide_at(tide, VIRTIO_TIDE_STATS_OFFSET);
 	u32 seq = le32_to_cpu(READ_ONCE(page->seq)) | 1;
 
 	WRITE_ONCE(page->seq, cpu_to_le32(seq));
-	virt_wmb(); /* odd before the record changes: pairs with the host's read of seq before it */
-	memcpy((void *)page + sizeof(page->seq), (const void *)s + sizeof(s->seq), sizeof(*s) - sizeof(s->seq));
+	virt_wmb(); /* odd before the record changes: the host reads seq before it */
+	s->seq = cpu_to_le32(seq);
+	memcpy(page, s, sizeof(*page));
 	virt_wmb(); /* and even again after it */
 	WRITE_ONCE(page->seq, cpu_to_le32(seq + 1));
 }
@@ -132,9 +139,9 @@ static void tide_stats_judge(struct tide *tide, u64 refaults, u64 steals, u64 ns
 	u64 steal_rate = div64_u64(steals * NSEC_PER_SEC, ns);
 
 	if (steal_rate >= TIDE_ANON_RATE)
-		tide_pressure(tide, VIRTIO_TIDE_URGENCY_RECLAIM);
+		tide_pressure(tide, TIDE_TODO_RECLAIM);
 	else if (refault_rate >= ((u64)tide_refault_mib << (20 - PAGE_SHIFT)))
-		tide_pressure(tide, VIRTIO_TIDE_URGENCY_REFAULT);
+		tide_pressure(tide, TIDE_TODO_REFAULT);
 }
 
 /* Compares with the last sample, decides whether there will be another one. */
@@ -157,8 +164,8 @@ static void tide_stats_sample(struct tide *tide, const struct virtio_tide_stats 
 	if (tide->busy)
 		tide_stats_judge(tide, refaults, now.steal_anon - last.steal_anon,
 				 now.time_ns - last.time_ns ?: 1);
-	WRITE_ONCE(tide->busy, !tide->busy || moved >= TIDE_IDLE_PAGES || now.alloc_stall != last.alloc_stall ||
-		   tide->claim.active);
+	WRITE_ONCE(tide->busy, !tide->busy || moved >= TIDE_IDLE_PAGES ||
+		   now.alloc_stall != last.alloc_stall || tide->claim.active);
 	if (tide->busy)
 		tide_attend_later(tide, &tide->sample_work, TIDE_SAMPLE_MS);
 }
@@ -168,7 +175,8 @@ static void tide_stats_sample(struct tide *tide, const struct virtio_tide_stats 
  * @tide: the device
  * @sample: the sample timer ran
  *
- * Every run of attend has a reason that the host may want to see; a run is rare and this costs microseconds.
+ * Every run of attend has a reason that the host may want to see; a run is rare and this costs
+ * microseconds.
  */
 void tide_stats_attend(struct tide *tide, bool sample)
 {

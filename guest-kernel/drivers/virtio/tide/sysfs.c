@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Attributes of the virtio device: how far it is and how long that took, for people, tests and benchmarks.
+ * Attributes of the virtio device: how far it is and how long that took, for people, tests and
+ * benchmarks.
  */
 #include <linux/device.h>
 #include <linux/sysfs.h>

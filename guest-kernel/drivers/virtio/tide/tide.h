@@ -4,16 +4,19 @@
  *
  * Who runs where:
  *
- *	attend	a work item that never waits for the device: reads the host's orders, relieves pressure,
- *		claims memory, writes statistics.  The configuration interrupt and everything that notices
- *		pressure queue it.
- *	move	a work item that brings usable memory to the goal: gives in batches, takes back, sends
+ *	attend	a work item that never waits for the device: reads the host's orders, relieves
+ *	pressure,
+ *		claims memory, writes statistics.  The configuration interrupt and everything that
+ *		notices pressure queue it.
+ *	move	a work item that brings usable memory to the goal: gives in batches, takes back,
+ *	sends
  *		fences.  It alone uses the give queue.  It waits for the device and for reclaim.
- *	relief	runs in a reclaiming task (shrinker), a task about to kill (OOM notifier) and in attend.
+ *	relief	runs in a reclaiming task (shrinker), a task about to kill (OOM notifier) and in
+ *	attend.
  *		It frees given memory within the credit: a spinlock, no allocation, no waiting.
  *
- * None of them allocates memory for itself: what they need exists since probe.  Sizes are in pages of the guest
- * unless a name says otherwise.
+ * None of them allocates memory for itself: what they need exists since probe.  Sizes are in pages
+ * of the guest unless a name says otherwise.
  */
 #ifndef VIRTIO_TIDE_PRIVATE_H
 #define VIRTIO_TIDE_PRIVATE_H
@@ -37,13 +40,13 @@
 
 /* The order that the host can back with one huge page. */
 #define TIDE_HUGE_ORDER		(ilog2(VIRTIO_TIDE_HUGE_SIZE) - PAGE_SHIFT)
-#define TIDE_HUGE_PAGES		(1UL << TIDE_HUGE_ORDER)
+#define TIDE_HUGE_PAGES		((unsigned long)VIRTIO_TIDE_HUGE_SIZE >> PAGE_SHIFT)
 
-/* Two batches: one is filled while the device works on the other. */
-#define TIDE_BATCHES		2
+/* The device works on some batches while others are filled and settled. */
+#define TIDE_BATCHES		4
 /*
- * Slots for takes in each batch, and the size of the untold table: the table always fits a batch, so a batch can
- * always carry everything that was freed before it.
+ * Slots for takes in each batch, and the size of the untold table: the table always fits a batch,
+ * so a batch can always carry everything that was freed before it.
  */
 #define TIDE_TAKES		1024
 #define TIDE_GIVES		(VIRTIO_TIDE_MAX_RANGES - TIDE_TAKES - 1)
@@ -76,7 +79,8 @@ struct tide_extent {
 
 /**
  * struct tide_batch - a buffer of the give queue
- * @range: VIRTIO_TIDE_MAX_RANGES ranges: takes end at TIDE_TAKES, gives start there, a fence comes last
+ * @range: VIRTIO_TIDE_MAX_RANGES ranges: takes end at TIDE_TAKES, gives start there, a fence comes
+ * last
  * @result: the device's answer
  * @blocks: what it gives, by order, linked through page->lru
  * @pages: how much it gives
@@ -108,6 +112,9 @@ enum tide_todo {
 	TIDE_TODO_CONFIG,	/* the configuration interrupt came */
 	TIDE_TODO_SAMPLE,	/* time for statistics */
 	TIDE_TODO_QUIET,	/* see whether pressure is over */
+	TIDE_TODO_RECLAIM,	/* somebody reclaims directly, or anonymous memory was reclaimed */
+	TIDE_TODO_REFAULT,	/* what was reclaimed is read again */
+	TIDE_TODO_OOM,		/* somebody waits in the OOM notifier */
 };
 
 struct tide {
@@ -117,91 +124,95 @@ struct tide {
 	void *region;			/* VIRTIO_TIDE_SHM_STATE */
 	void __iomem *doorbell;
 	unsigned long ram_pages;
+	bool running;			/* probe's and remove's, under the device's lock */
 
 	struct workqueue_struct *attend_wq;
 	struct workqueue_struct *move_wq;
 	struct work_struct attend_work;
 	struct work_struct move_work;
-	struct delayed_work sample_work;	/* queue attend with their todo */
+	struct delayed_work sample_work;	/* this and the next queue attend with their todo */
 	struct delayed_work quiet_work;
 	struct delayed_work retry_work;		/* queues move */
+	struct delayed_work mark_work;		/* see blocks.c */
 	unsigned long todo;			/* bits of enum tide_todo */
-	u64 told_ns;				/* last configuration interrupt, taken with xchg() */
-	bool stopping;				/* taking everything back for good */
+	u64 told_ns;				/* of the last configuration interrupt */
 
 	/*
-	 * @lock protects what follows, down to the blank line.  Taken in process context only, never held
-	 * while pages are allocated or freed.
+	 * @lock protects what follows, down to the blank line; single words are also read
+	 * without it where an old value does no harm.  Taken in process context only, and never
+	 * held while pages are allocated or freed.
 	 */
 	spinlock_t lock;
+	bool stopping;				/* the guest gets everything back for good */
 	struct tide_orders orders;
 	struct list_head given[NR_PAGE_ORDERS];	/* blocks, through page->lru */
 	unsigned long given_pages;		/* given and done */
-	struct tide_extent *untold;		/* TIDE_TAKES of them: freed, and the host does not know */
+	struct tide_extent *untold;		/* TIDE_TAKES runs the host thinks it has */
 	unsigned int nr_untold;
 	u32 fence_sent;				/* generation of the last fence posted */
+	u32 fenced;				/* and of the last one that came back */
 	u64 relieved_pages;
 	u64 relief_count[VIRTIO_TIDE_PATHS];
 	u64 relief_max_ns[VIRTIO_TIDE_PATHS];
+	unsigned long last_relief;		/* jiffies */
+	unsigned int step_shift;		/* relief doubles its step while pressure goes on */
 	struct tide_timing gave;
 	struct tide_timing took;
-	u32 fenced;				/* generation of the last fence that came back */
 
 	/* Move's own; remove and freeze use it after they disabled the work. */
 	struct tide_batch batch[TIDE_BATCHES];
 	unsigned int filling;			/* index of the next batch to fill */
 	unsigned int in_flight;
-	unsigned long in_flight_pages;
+	unsigned long in_flight_pages;		/* read by attend */
 	struct list_head refused;		/* blocks not to be offered again in this run */
-	struct list_head cushion;		/* blocks held so that reclaim leaves free memory behind */
+	struct list_head cushion;		/* blocks held so that reclaim leaves some free */
 	unsigned long cushion_pages;
-	unsigned int stage;			/* how hard this run tries, index into give.c's table */
-	unsigned long backoff;			/* jiffies until the next run after one that got stuck */
-	u32 tried;				/* generation that the backoff belongs to */
+	unsigned int stage;			/* how hard this run tries, see give.c */
+	unsigned long backoff;			/* jiffies to the run after one got stuck */
+	u32 tried;				/* the generation that got stuck; read by attend */
+	bool stalled;				/* it got stuck; read by attend */
 	wait_queue_head_t acked;		/* the device returned a buffer */
-	struct task_struct *mover;		/* whom reclaim is not pressure, read from anywhere */
-	bool inhibited;				/* also set by attend */
-	bool stalled;				/* read by attend */
+	struct task_struct *mover;		/* its reclaim is no pressure */
 
-	/* Pressure; see relief.c. */
-	u64 pressure_ns;			/* when it began, zero without; set with cmpxchg() */
-	unsigned long last_pressure;		/* jiffies of the last time it was real */
-	unsigned long last_relief;		/* jiffies */
-	bool pressed;				/* real, and not yet quiet_ms ago */
-	bool relieved;				/* something was taken back since @pressed was set */
-	u32 urgency;				/* enum virtio_tide_urgency of what is waited for */
-	unsigned int step_shift;		/* relief doubles its step while pressure goes on */
+	/*
+	 * Pressure; see relief.c.  Written and read without a lock but for @claim, which is
+	 * attend's.
+	 */
+	u64 pressure_ns;			/* when it began, or zero */
+	unsigned long last_pressure;		/* jiffies of the last time that it was real */
+	bool pressed;				/* it was real, not yet quiet_ms ago */
+	bool relieved;				/* taken back since @pressed was set */
+	bool heard;				/* the host has shown a sign of life */
+	u32 denied;				/* refusals so far */
 	atomic64_t pressure_count;
-	struct {				/* attend's, @active is read from anywhere */
-		bool active;
-		u32 generation;
-		u32 urgency;
+	wait_queue_head_t relief_wait;		/* for @relieved_pages, @denied or @stopping */
+	struct {
+		bool active;			/* read from anywhere */
+		u32 generation;			/* orders that it was made under */
+		u32 urgency;			/* enum virtio_tide_urgency */
 		unsigned long pages;
 		unsigned long expires;		/* jiffies */
-		unsigned long not_before;	/* jiffies */
+		unsigned long not_before;	/* jiffies: when the next one may be made */
 	} claim;
-	bool heard;				/* a controller has shown signs of life, set by attend */
-	wait_queue_head_t relief_wait;		/* OOM notifier, for @relieved_pages, @denied, @stopping */
-	u32 denied;				/* EV_DENIED so far */
 	struct shrinker *shrinker;
 	struct notifier_block oom_nb;
 	struct tracepoint *tp_direct;
 	struct tracepoint *tp_kswapd;
 
 	/* Rings. */
-	spinlock_t event_lock;			/* producing into the to-host ring */
-	u32 to_host_head;
+	spinlock_t event_lock;			/* for producing into the to-host ring */
+	u32 to_host_head;			/* under @event_lock */
 	u32 to_guest_tail;			/* attend's */
 
-	/* Statistics, attend's. */
+	/* Statistics: attend's, @busy is read from anywhere. */
 	u32 refreshed;				/* the state.refresh that was answered */
-	bool busy;
+	bool busy;				/* a sample is due */
 	struct {
 		u64 refault_file, refault_anon, steal_anon, scan_direct, alloc_stall, free;
 		u64 time_ns;
 	} last;
 
-	/* Reporting. */
+	bool inhibited;				/* see tide_config_read(); read from anywhere */
 	struct page_reporting_dev_info prdev;
 	bool reporting;
 	wait_queue_head_t reported;
@@ -249,10 +260,10 @@ void tide_attend_later(struct tide *tide, struct delayed_work *work, unsigned in
 /* blocks.c: given memory */
 void tide_blocks_init(struct tide *tide);
 void tide_block_take(struct page *page, unsigned int order);
-void tide_block_mark(struct page *page);
 void tide_block_free(struct page *page);
 unsigned int tide_block_order(struct page *page);
 void tide_blocks_free(struct list_head *blocks);
+void tide_given_add(struct tide *tide, struct list_head *blocks, unsigned long pages);
 unsigned long tide_free_given(struct tide *tide, unsigned long pages);
 
 /* batch.c: the give queue */
@@ -281,8 +292,8 @@ void tide_move_everything_back(struct tide *tide);
 /* relief.c */
 int tide_relief_start(struct tide *tide);
 void tide_relief_stop(struct tide *tide);
-void tide_pressure(struct tide *tide, u32 urgency);
-void tide_relief_attend(struct tide *tide);
+void tide_pressure(struct tide *tide, enum tide_todo todo);
+void tide_relief_attend(struct tide *tide, u32 urgency);
 void tide_claim_denied(struct tide *tide);
 void tide_quiet_attend(struct tide *tide);
 

@@ -29,12 +29,14 @@ TRACE_EVENT(tide_orders,
 		__entry->flags = orders->flags;
 		__entry->grant = orders->grant;
 	),
-	TP_printk("generation=%u target=%lu ceiling=%lu floor=%lu flags=%#x grant=%u", __entry->generation,
-		  __entry->target, __entry->ceiling, __entry->floor, __entry->flags, __entry->grant)
+	TP_printk("generation=%u target=%lu ceiling=%lu floor=%lu flags=%#x grant=%u",
+		  __entry->generation, __entry->target, __entry->ceiling, __entry->floor,
+		  __entry->flags, __entry->grant)
 );
 
 TRACE_EVENT(tide_batch,
-	TP_PROTO(unsigned int takes, unsigned int gives, unsigned long pages, u32 fence, u32 status, u32 done),
+	TP_PROTO(unsigned int takes, unsigned int gives, unsigned long pages, u32 fence,
+		 u32 status, u32 done),
 	TP_ARGS(takes, gives, pages, fence, status, done),
 	TP_STRUCT__entry(
 		__field(unsigned int, takes)
@@ -52,8 +54,9 @@ TRACE_EVENT(tide_batch,
 		__entry->status = status;
 		__entry->done = done;
 	),
-	TP_printk("takes=%u gives=%u pages=%lu fence=%u status=%u done=%u", __entry->takes, __entry->gives,
-		  __entry->pages, __entry->fence, __entry->status, __entry->done)
+	TP_printk("takes=%u gives=%u pages=%lu fence=%u status=%u done=%u",
+		  __entry->takes, __entry->gives, __entry->pages, __entry->fence,
+		  __entry->status, __entry->done)
 );
 
 TRACE_EVENT(tide_moved,
