@@ -199,16 +199,18 @@ static bool grant_holds(const struct memtide_grant *grant, const struct memtide_
 static void vm_recover_promise(struct memtide_ledger_vm *vm, const struct memtide_counters *counters,
 			       const struct memtide_grant *grant)
 {
-	uint64_t ram = vm->terms.ram;
+	/* Nothing was ever published that had not been recorded and charged. */
+	uint64_t charged = grant ? min64(max64(grant->charged, grant->ceiling), vm->terms.ram) : 0;
 
-	vm->promised = vm_full(vm);
-	if (grant_holds(grant, counters, vm->usable))
-		vm->promised = min64(grant->charged, ram);
-	else if (grant && vm->terms.throttle && vm->limit != UNKNOWN && !vm->inhibited)
+	if (grant_holds(grant, counters, vm->usable)) {
+		vm->promised = charged;
+		return;
+	}
+	vm->promised = max64(vm_full(vm), charged);
+	if (grant && vm->terms.throttle && vm->limit != UNKNOWN && !vm->inhibited) {
 		vm->throttled = true;
-	/* Also while the limit alone holds it: what was charged may not all be free yet. */
-	if (grant)
-		vm->held = min64(max64(grant->charged, grant->ceiling), ram);
+		vm->held = charged;
+	}
 }
 
 int memtide_ledger_recover(struct memtide_ledger *ledger, struct memtide_ledger_vm *vm,
@@ -370,16 +372,15 @@ void memtide_ledger_unanswering(struct memtide_ledger_vm *vm, bool unanswering)
 
 int memtide_ledger_release(struct memtide_ledger_vm *vm, bool release)
 {
-	uint64_t full = vm_full(vm);
+	uint64_t reach = max64(vm->promised, vm_full(vm));
 
 	if (vm->released == release)
 		return 0;
-	if (release && full > vm->charged &&
-	    full - vm->charged > memtide_ledger_room(vm->ledger, MEMTIDE_LEDGER_RELIEF))
+	if (release && reach > vm->charged + memtide_ledger_room(vm->ledger, MEMTIDE_LEDGER_RELIEF))
 		return -ENOSPC;
 	vm->released = release;
 	if (release) {
-		vm->promised = max64(vm->promised, full);
+		vm->promised = reach;
 		vm->throttled = false;
 	}
 	vm_decide_afresh(vm, release ? vm->terms.maximum : vm->ceiling);
@@ -397,7 +398,7 @@ int memtide_ledger_change(struct memtide_ledger_vm *vm, uint64_t floor, uint64_t
 	if (floor > terms->floor && ledger->floors - terms->floor + floor > ledger->budget)
 		return -EDQUOT;
 	ledger->floors += floor - terms->floor;
-	ledger->shares += shares - terms->shares;
+	ledger->shares += (uint64_t)shares - terms->shares;
 	terms->floor = floor;
 	terms->maximum = maximum;
 	terms->shares = shares;
