@@ -404,9 +404,10 @@ int manager_run(struct manager *manager, struct memtide_errtext *errtext)
 {
 	int r;
 
-	r = control_server_new(manager, manager->config.control_socket, &manager->control, errtext);
+	/* The control socket last: who can talk to it finds everything else in place. */
+	r = vmm_server_new(manager, manager->config.vmm_socket, &manager->vmm, errtext);
 	if (r >= 0)
-		r = vmm_server_new(manager, manager->config.vmm_socket, &manager->vmm, errtext);
+		r = control_server_new(manager, manager->config.control_socket, &manager->control, errtext);
 	if (r < 0)
 		return r;
 	log_info("budget %" PRIu64 " MiB%s, reserve %" PRIu64 " MiB, policy %s%s", manager->ledger.budget >> 20,

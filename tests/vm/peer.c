@@ -1,0 +1,514 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* See peer.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "hello.h"
+#include "peer.h"
+#include "region.h"
+#include "ring.h"
+
+#define RECONNECT_MS	5
+
+/* The guest and its device, shared by both processes. */
+struct model {
+	pthread_mutex_t lock;
+	struct memtide_counters counters;
+	struct memtide_stats stats;
+	uint64_t needs;
+	enum peer_manner manner;
+	uint32_t generation;	/* that was acted on */
+	unsigned int denials;
+	unsigned int connections;
+	int first_answer;
+	struct memtide_errtext first_words;
+};
+
+struct peer {
+	struct peer_options options;
+	char name[TIDE_VMM_NAME_SIZE];
+	int fd[TIDE_VMM_FDS];
+	struct memtide_region state;
+	struct memtide_region counters;
+	struct memtide_ring_producer to_host;
+	struct memtide_ring_consumer from_host;
+	struct model *model;
+	int socket;
+	pid_t pid;
+};
+
+uint64_t peer_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static void *state_at(struct peer *peer, size_t offset)
+{
+	return (char *)peer->state.start + offset;
+}
+
+static void ring(int fd)
+{
+	uint64_t one = 1;
+
+	if (write(fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+		perror("peer: eventfd");
+}
+
+static void lock(struct peer *peer)
+{
+	/* The other side may have been killed in here; what it leaves is as good as any other state of a VM. */
+	if (pthread_mutex_lock(&peer->model->lock) == EOWNERDEAD)
+		pthread_mutex_consistent(&peer->model->lock);
+}
+
+static void unlock(struct peer *peer)
+{
+	pthread_mutex_unlock(&peer->model->lock);
+}
+
+/* Locked. */
+static uint64_t usable(const struct peer *peer)
+{
+	return peer->model->counters.ram_bytes - peer->model->counters.given_bytes;
+}
+
+static void set_usable(struct peer *peer, uint64_t bytes)
+{
+	struct memtide_counters *c = &peer->model->counters;
+
+	if (bytes > usable(peer))
+		c->took_bytes += bytes - usable(peer);
+	else
+		c->gave_bytes += usable(peer) - bytes;
+	c->given_bytes = c->ram_bytes - bytes;
+	c->given_huge_bytes = c->given_bytes - c->given_bytes % VIRTIO_TIDE_HUGE_SIZE;
+}
+
+static void put_counters(struct peer *peer, bool notify)
+{
+	peer->model->counters.notify += notify;
+	memtide_counters_write(peer->counters.start, &peer->model->counters);
+	if (notify)
+		ring(peer->fd[TIDE_VMM_FD_NOTIFY]);
+}
+
+static void put_stats(struct peer *peer, uint32_t refresh)
+{
+	struct memtide_stats *s = &peer->model->stats;
+	uint64_t spare = usable(peer) > peer->model->needs ? usable(peer) - peer->model->needs : 0;
+
+	s->refresh = refresh;
+	s->generation = peer->model->generation;
+	s->time_ns = peer_now_ns();
+	s->total = peer->options.ram;
+	s->given = peer->model->counters.given_bytes;
+	s->available = peer->model->manner == PEER_LIAR ? 0 : spare;
+	s->free = s->available / 2;
+	s->file = s->available - s->free;
+	s->anon = usable(peer) - spare;
+	memtide_stats_write(state_at(peer, VIRTIO_TIDE_STATS_OFFSET), s);
+}
+
+static void init_model(struct peer *peer)
+{
+	struct model *model = peer->model;
+	pthread_mutexattr_t attr;
+
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+	pthread_mutex_init(&model->lock, &attr);
+	model->needs = peer->options.needs;
+	model->manner = peer->options.manner;
+	model->counters.ram_bytes = peer->options.ram;
+	model->counters.epoch = 1;
+	model->counters.flags = peer->options.no_driver ? 0 : TIDE_COUNTERS_DRIVER_OK;
+	put_counters(peer, false);
+	put_stats(peer, 0);
+}
+
+static int make_memfd(const struct peer *peer, const char *name, size_t size)
+{
+	int fd;
+
+	if (!peer->options.no_seals)
+		return memtide_region_create(name, size);
+	fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd >= 0 && ftruncate(fd, (off_t)size) < 0) {
+		close(fd);
+		return -errno;
+	}
+	return fd;
+}
+
+static int map(int fd, size_t size, struct memtide_region *ret_region)
+{
+	void *start = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (start == MAP_FAILED)
+		return -errno;
+	*ret_region = (struct memtide_region){ .start = start, .size = size };
+	return 0;
+}
+
+static int make_descriptors(struct peer *peer)
+{
+	int r;
+
+	peer->fd[TIDE_VMM_FD_STATE] = make_memfd(peer, "peer-state", VIRTIO_TIDE_STATE_SIZE);
+	peer->fd[TIDE_VMM_FD_COUNTERS] = make_memfd(peer, "peer-counters", TIDE_COUNTERS_SIZE);
+	for (int i = TIDE_VMM_FD_DOORBELL; i < TIDE_VMM_FDS; i++)
+		peer->fd[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	for (int i = 0; i < TIDE_VMM_FDS; i++)
+		if (peer->fd[i] < 0)
+			return -EMFILE;
+	r = map(peer->fd[TIDE_VMM_FD_STATE], VIRTIO_TIDE_STATE_SIZE, &peer->state);
+	return r < 0 ? r : map(peer->fd[TIDE_VMM_FD_COUNTERS], TIDE_COUNTERS_SIZE, &peer->counters);
+}
+
+int peer_new(const struct peer_options *options, struct peer **ret_peer)
+{
+	struct peer *peer = calloc(1, sizeof(*peer));
+	int r;
+
+	if (!peer)
+		return -ENOMEM;
+	peer->options = *options;
+	peer->socket = -1;
+	snprintf(peer->name, sizeof(peer->name), "%s", options->name);
+	for (int i = 0; i < TIDE_VMM_FDS; i++)
+		peer->fd[i] = -1;
+	peer->model = mmap(NULL, sizeof(*peer->model), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	r = peer->model == MAP_FAILED ? -ENOMEM : make_descriptors(peer);
+	if (r < 0) {
+		peer_free(peer);
+		return r;
+	}
+	memtide_ring_produce_from(&peer->to_host, state_at(peer, VIRTIO_TIDE_TO_HOST_OFFSET));
+	memtide_ring_consume_from(&peer->from_host, state_at(peer, VIRTIO_TIDE_TO_GUEST_OFFSET));
+	init_model(peer);
+	*ret_peer = peer;
+	return 0;
+}
+
+void peer_free(struct peer *peer)
+{
+	if (!peer)
+		return;
+	peer_kill(peer);
+	peer_disconnect(peer);
+	memtide_region_unmap(&peer->state);
+	memtide_region_unmap(&peer->counters);
+	for (int i = 0; i < TIDE_VMM_FDS; i++)
+		if (peer->fd[i] >= 0)
+			close(peer->fd[i]);
+	if (peer->model && peer->model != MAP_FAILED)
+		munmap(peer->model, sizeof(*peer->model));
+	free(peer);
+}
+
+int peer_connect(struct peer *peer, const char *vmm_socket, struct memtide_errtext *errtext)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct memtide_hello hello = { .ram_bytes = peer->options.ram };
+	int r;
+
+	peer_disconnect(peer);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", vmm_socket);
+	peer->socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (peer->socket < 0)
+		return -errno;
+	if (connect(peer->socket, (struct sockaddr *)&address, sizeof(address)) < 0) {
+		r = -errno;
+		peer_disconnect(peer);
+		return memtide_errtext_set(errtext, r, "%s: %s", vmm_socket, strerror(-r));
+	}
+	memcpy(hello.name, peer->name, sizeof(hello.name));
+	hello.has_uuid = peer->options.uuid_end != 0;
+	if (hello.has_uuid)
+		memset(hello.uuid, 0x42, sizeof(hello.uuid) - 1);
+	hello.uuid[15] = peer->options.uuid_end;
+	memcpy(hello.fd, peer->fd, sizeof(hello.fd));
+	r = memtide_hello_send(peer->socket, &hello);
+	if (r >= 0)
+		r = memtide_answer_wait(peer->socket, errtext);
+	if (r < 0)
+		peer_disconnect(peer);
+	else
+		peer->model->connections++;
+	return r;
+}
+
+void peer_disconnect(struct peer *peer)
+{
+	if (peer->socket >= 0)
+		close(peer->socket);
+	peer->socket = -1;
+}
+
+int peer_call_fd(const struct peer *peer)
+{
+	return peer->fd[TIDE_VMM_FD_CALL];
+}
+
+/* Locked: what an honest guest does about a new state. */
+static void obey(struct peer *peer, const struct memtide_state *state)
+{
+	struct model *model = peer->model;
+	uint64_t goal = state->target > model->needs ? state->target : model->needs;
+
+	model->generation = state->generation;
+	model->stats.flags = 0;
+	if (state->flags & VIRTIO_TIDE_STATE_RELEASE)
+		set_usable(peer, peer->options.ram);
+	else if (usable(peer) > goal && model->manner == PEER_HONEST)
+		set_usable(peer, goal);
+	if (usable(peer) > state->ceiling && model->manner == PEER_HONEST) {
+		model->stats.flags |= VIRTIO_TIDE_STATS_STALLED;
+		put_stats(peer, model->stats.refresh);
+		put_counters(peer, false);
+		return;
+	}
+	model->counters.flags |= TIDE_COUNTERS_FENCED;
+	model->counters.fence_generation = state->generation;
+	model->counters.fence_given_bytes = model->counters.given_bytes;
+	put_counters(peer, true);
+}
+
+void peer_serve(struct peer *peer)
+{
+	struct memtide_event events[VIRTIO_TIDE_RING_RECORDS];
+	struct memtide_state state;
+	uint64_t count;
+	int n;
+
+	if (read(peer->fd[TIDE_VMM_FD_CALL], &count, sizeof(count)) < 0 && errno != EAGAIN)
+		perror("peer: eventfd");
+	n = memtide_ring_pull(&peer->from_host, events, VIRTIO_TIDE_RING_RECORDS);
+	lock(peer);
+	for (int i = 0; i < n; i++)
+		peer->model->denials += events[i].type == VIRTIO_TIDE_EV_DENIED;
+	if (peer->model->manner != PEER_MUTE && peer->model->counters.flags & TIDE_COUNTERS_DRIVER_OK &&
+	    !memtide_state_read(state_at(peer, VIRTIO_TIDE_STATE_OFFSET), &state)) {
+		if (state.generation && state.generation != peer->model->generation)
+			obey(peer, &state);
+		if (state.refresh != peer->model->stats.refresh)
+			put_stats(peer, state.refresh);
+	}
+	unlock(peer);
+}
+
+/*
+ * A process of its own
+ */
+
+static void serve_until_hangup(struct peer *peer)
+{
+	struct pollfd fds[2] = {
+		{ .fd = peer->fd[TIDE_VMM_FD_CALL], .events = POLLIN },
+		{ .fd = peer->socket, .events = POLLRDHUP },
+	};
+
+	peer_serve(peer);
+	for (;;) {
+		poll(fds, 2, -1);
+		if (fds[1].revents)
+			return;
+		if (fds[0].revents)
+			peer_serve(peer);
+	}
+}
+
+static void live(struct peer *peer, const char *vmm_socket, int ready)
+{
+	struct memtide_errtext errtext = { .text = "" };
+	int r;
+
+	r = peer_connect(peer, vmm_socket, &errtext);
+	peer->model->first_answer = r;
+	peer->model->first_words = errtext;
+	if (write(ready, "", 1) < 0)
+		_exit(1);
+	close(ready);
+	if (r < 0)
+		_exit(0);
+	for (;;) {
+		serve_until_hangup(peer);
+		while (peer_connect(peer, vmm_socket, NULL) < 0)
+			poll(NULL, 0, RECONNECT_MS);
+	}
+}
+
+int peer_spawn(struct peer *peer, const char *vmm_socket, struct memtide_errtext *errtext)
+{
+	int ready[2];
+	char byte;
+
+	if (pipe2(ready, O_CLOEXEC) < 0)
+		return -errno;
+	peer->pid = fork();
+	if (peer->pid < 0)
+		return -errno;
+	if (!peer->pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close(ready[0]);
+		live(peer, vmm_socket, ready[1]);
+	}
+	close(ready[1]);
+	if (read(ready[0], &byte, 1) != 1)
+		peer->model->first_answer = -ECHILD;
+	close(ready[0]);
+	if (errtext)
+		*errtext = peer->model->first_words;
+	return peer->model->first_answer;
+}
+
+void peer_kill(struct peer *peer)
+{
+	if (peer->pid <= 0)
+		return;
+	kill(peer->pid, SIGKILL);
+	waitpid(peer->pid, NULL, 0);
+	peer->pid = 0;
+}
+
+pid_t peer_pid(const struct peer *peer)
+{
+	return peer->pid;
+}
+
+unsigned int peer_connections(const struct peer *peer)
+{
+	return __atomic_load_n(&peer->model->connections, __ATOMIC_ACQUIRE);
+}
+
+/*
+ * What the guest does
+ */
+
+void peer_ring(struct peer *peer)
+{
+	ring(peer->fd[TIDE_VMM_FD_DOORBELL]);
+}
+
+int peer_event(struct peer *peer, uint32_t type, uint64_t a, uint64_t b, uint64_t c)
+{
+	struct memtide_event event = { .type = type, .time_ns = peer_now_ns(), .a = a, .b = b, .c = c };
+	int r = memtide_ring_push(&peer->to_host, &event);
+
+	peer_ring(peer);
+	return r;
+}
+
+int peer_claim(struct peer *peer, uint64_t bytes)
+{
+	return peer_event(peer, VIRTIO_TIDE_EV_PRESSURE, bytes, VIRTIO_TIDE_URGENCY_RECLAIM, 0);
+}
+
+uint64_t peer_use(struct peer *peer, uint64_t bytes)
+{
+	struct memtide_state state;
+	uint64_t more = 0;
+
+	lock(peer);
+	if (!memtide_state_read(state_at(peer, VIRTIO_TIDE_STATE_OFFSET), &state) && state.ceiling > usable(peer))
+		more = state.ceiling - usable(peer);
+	if (more > bytes)
+		more = bytes;
+	set_usable(peer, usable(peer) + more);
+	peer->model->needs += more;
+	put_counters(peer, false);
+	put_stats(peer, peer->model->stats.refresh);
+	unlock(peer);
+	return more;
+}
+
+void peer_set_needs(struct peer *peer, uint64_t bytes)
+{
+	lock(peer);
+	peer->model->needs = bytes;
+	put_stats(peer, peer->model->stats.refresh);
+	unlock(peer);
+}
+
+void peer_set_manner(struct peer *peer, enum peer_manner manner)
+{
+	lock(peer);
+	peer->model->manner = manner;
+	unlock(peer);
+}
+
+void peer_reset(struct peer *peer, bool driver)
+{
+	lock(peer);
+	set_usable(peer, peer->options.ram);
+	peer->model->counters.epoch++;
+	peer->model->counters.flags = driver ? TIDE_COUNTERS_DRIVER_OK : 0;
+	peer->model->generation = 0;
+	memset(state_at(peer, VIRTIO_TIDE_STATS_OFFSET), 0, VIRTIO_TIDE_STATE_SIZE - VIRTIO_TIDE_STATS_OFFSET);
+	memtide_ring_produce_from(&peer->to_host, state_at(peer, VIRTIO_TIDE_TO_HOST_OFFSET));
+	put_counters(peer, true);
+	unlock(peer);
+}
+
+uint64_t peer_usable(struct peer *peer)
+{
+	uint64_t bytes;
+
+	lock(peer);
+	bytes = usable(peer);
+	unlock(peer);
+	return bytes;
+}
+
+unsigned int peer_denials(const struct peer *peer)
+{
+	return __atomic_load_n(&peer->model->denials, __ATOMIC_ACQUIRE);
+}
+
+int peer_state(struct peer *peer, struct memtide_state *ret_state)
+{
+	return memtide_state_read(state_at(peer, VIRTIO_TIDE_STATE_OFFSET), ret_state);
+}
+
+int peer_grant(struct peer *peer, struct memtide_grant *ret_grant)
+{
+	return memtide_grant_read(peer->counters.start, ret_grant);
+}
+
+void *peer_region(struct peer *peer)
+{
+	return peer->state.start;
+}
+
+int peer_wait_ceiling(struct peer *peer, uint64_t low, uint64_t high, unsigned int timeout_ms)
+{
+	struct memtide_state state = { .ceiling = UINT64_MAX };
+
+	for (unsigned int i = 0; i < timeout_ms; i++) {
+		if (!peer_state(peer, &state) && state.ceiling >= low && state.ceiling <= high)
+			return 0;
+		poll(NULL, 0, 1);
+	}
+	fprintf(stderr, "peer %s: ceiling is %lld MiB, not %lld to %lld\n", peer->name, (long long)(state.ceiling >> 20),
+		(long long)(low >> 20), (long long)(high >> 20));
+	return -ETIMEDOUT;
+}
