@@ -11,7 +11,8 @@
  *
  * Taking memory is also how idle memory is told from hot memory: a guest that reads all it needs from its cache
  * looks idle until it misses some of it.  A VM that refaults soon after it was shrunk gets back what it had, up to its
- * entitlement before anybody's loan, and is then left alone for a while that doubles each time.
+ * entitlement before anybody's loan, and from then on has to be calm for longer until it counts as idle, twice as
+ * long each time.
  *
  * Idle memory within an entitlement is taxed, after Waldspurger, "Memory Resource Management in VMware ESX Server"
  * (OSDI 2002): of memory that is idle, a VM keeps only a part.  There the rate is 75 %, since memory comes back at
@@ -20,10 +21,11 @@
  *
  * Where it works: loads that come and go, page cache against page cache, bursts inside the entitlement.
  *
- * Where it fails: it cannot see the worth of a miss, a slow disk's counts like a fast one's.  Loads that
- * read through more than all memory, once, refault little and get little, which is right; read in a circle they
- * refault for ever and get all that is left over, which helps nobody.  A guest that lies about refaults gets what
- * others do not use, as one that reads in a circle does; it gets nobody's used entitlement.
+ * Where it fails: loads that come back sooner than their caches can fill (some seconds) pay for what was moved away
+ * meanwhile; regret makes that rare after the first few times.  It cannot see the worth of a miss, a slow disk's counts
+ * like a fast one's.  Loads that read through more than all memory, once, refault little and get little, which is
+ * right; read in a circle they refault for ever and get all that is left over, which helps nobody.  A guest that lies
+ * about refaults gets what others do not use, as one that reads in a circle does; it gets nobody's used entitlement.
  */
 #include "tide_balance_bpf.h"
 
@@ -34,8 +36,8 @@ KNOB(__u32, horizon_ms, 2000, 10, 600000, "a busy VM may grow by as much as it r
 KNOB(__u32, idle_ms, 2000, 100, 3600000, "a VM without refaults and pressure for this long is idle");
 KNOB(__u32, step_ms, 250, 10, 600000, "a VM is not shrunk again before this time is over");
 KNOB(__u32, regret_ms, 10000, 100, 3600000, "refaults within this time after shrinking a VM mean that it was wrong");
-KNOB(__u32, hold_ms, 8000, 100, 3600000, "how long a VM is then left alone at first; doubles each time");
-KNOB(__u32, hold_max_ms, 120000, 100, 86400000, "how long at the most");
+KNOB(__u32, hold_ms, 8000, 100, 3600000, "such a VM then counts as idle only after this long; doubles each time");
+KNOB(__u32, hold_max_ms, 120000, 100, 86400000, "how long that may become");
 KNOB(__u32, idle_tax_percent, 90, 0, 100, "how much of its idle memory a VM gives up, in percent");
 KNOB(__u64, change_bytes, 8388608, 4096, 1099511627776, "changes smaller than this are not made, except under pressure");
 
@@ -47,9 +49,8 @@ enum {
 	NEED,		/* bytes that this VM needs, zero before the first round */
 	ACTIVE_AT,	/* when it was last busy or under pressure */
 	SHRUNK_AT,	/* when it was last shrunk, zero if never */
-	BEFORE,		/* bytes that it had before it was last shrunk in a row */
-	HOLD_MS,	/* how long it was last left alone */
-	HOLD_UNTIL,	/* not to be shrunk for idleness before */
+	BEFORE,		/* bytes that it had before it was last shrunk as idle, zero if that is no longer of interest */
+	HOLD_MS,	/* how long it must be calm until it counts as idle; idle_ms if that is longer */
 	ENTITLED,	/* bytes; of this round */
 	ALLOC,		/* bytes; of this round */
 };
@@ -68,7 +69,8 @@ enum {
 /* Which room a fill is about. */
 enum {
 	TO_ENTITLEMENT,		/* from the floor to the maximum: works out the entitlements */
-	TO_NEED,		/* beyond the entitlement to what is needed */
+	TO_NEED,		/* beyond the entitlement to what is needed, for who needs it now */
+	TO_ENTITLED_SIZE,	/* up to what it has now, within the entitlement */
 	TO_SIZE,		/* up to what it has now */
 };
 
@@ -101,9 +103,21 @@ static bool pressed(const struct balance_vm *vm)
 	return vm->flags & (BALANCE_VM_PRESSURE | BALANCE_VM_OOM);
 }
 
+static __u64 refaults(const struct balance_vm *vm)
+{
+	/* No more than any guest can do, so that sums and products of it fit. */
+	return min(vm->refault_file_rate, 1ULL << 24) + min(vm->refault_anon_rate, 1ULL << 24);
+}
+
 static bool busy(const struct balance_vm *vm)
 {
-	return vm->refault_file_rate + vm->refault_anon_rate >= busy_refaults;
+	return refaults(vm) >= busy_refaults;
+}
+
+/* Neither busy nor close to it: in between, what a VM has been found to need stays as it is. */
+static bool calm(const struct balance_vm *vm)
+{
+	return !pressed(vm) && refaults(vm) < busy_refaults / 4 + 1;
 }
 
 static __u64 within(const struct balance_vm *vm, __u64 bytes)
@@ -128,8 +142,7 @@ static __u64 untaxed(const struct balance_vm *vm)
 /* By how much a busy VM may grow now.  Nothing while it has not yet used what it has. */
 static __u64 growth(const struct balance_vm *vm)
 {
-	__u64 refaults = min(vm->refault_file_rate + vm->refault_anon_rate, 1ULL << 24);
-	__u64 step = (refaults << PAGE_SHIFT) * horizon_ms / 1000;
+	__u64 step = (refaults(vm) << PAGE_SHIFT) * horizon_ms / 1000;
 
 	step = min(max(step, vm->ceiling / 16), vm->ceiling / 2);
 	if (vm->free + less(vm->ceiling, vm->usable) > vm->usable / 8 + step / 2)
@@ -139,31 +152,36 @@ static __u64 growth(const struct balance_vm *vm)
 
 static void learn_regret(struct balance_vm *vm)
 {
-	if (!vm->state[SHRUNK_AT] || tally.now > vm->state[SHRUNK_AT] + regret_ms)
+	if (!vm->state[BEFORE] || tally.now > vm->state[SHRUNK_AT] + regret_ms)
 		return;
 	vm->state[HOLD_MS] = min(max(vm->state[HOLD_MS] * 2, hold_ms), hold_max_ms);
-	vm->state[HOLD_UNTIL] = tally.now + vm->state[HOLD_MS];
 	vm->state[NEED] = max(vm->state[NEED], vm->state[BEFORE]);
-	vm->state[SHRUNK_AT] = 0;
+	vm->state[BEFORE] = 0;
 	vm->rule = RULE_REGRET;
 }
 
 static void learn_need(struct balance_vm *vm)
 {
 	__u64 need = vm->state[NEED], rest = least(vm) + untaxed(vm);
+	__u64 calm_ms;
 
+	if (!calm(vm))
+		vm->state[ACTIVE_AT] = tally.now;
 	if (pressed(vm) && !(vm->flags & BALANCE_VM_UNUSED)) {
 		vm->rule = RULE_PRESSURE;
-		vm->state[ACTIVE_AT] = tally.now;
 		need = max(need, vm->ceiling + vm->wanted);
 	}
 	if (busy(vm)) {
 		vm->rule = vm->rule ? vm->rule : RULE_REFAULT;
-		vm->state[ACTIVE_AT] = tally.now;
 		vm->state[NEED] = max(need, vm->ceiling + growth(vm));
 		learn_regret(vm);
 		need = vm->state[NEED];
-	} else if (tally.now >= vm->state[ACTIVE_AT] + idle_ms && tally.now >= vm->state[HOLD_UNTIL]) {
+	}
+	calm_ms = less(tally.now, vm->state[ACTIVE_AT]);
+	/* Really idle after all, or with other habits than it had. */
+	if (calm_ms >= 4 * vm->state[HOLD_MS])
+		vm->state[HOLD_MS] = 0;
+	if (calm_ms >= max(idle_ms, vm->state[HOLD_MS])) {
 		vm->rule = RULE_IDLE;
 		need = min(need, rest);
 	}
@@ -199,7 +217,9 @@ static __u64 fill_to(const struct balance_vm *vm)
 	if (tally.stage == TO_ENTITLEMENT)
 		return vm->maximum;
 	if (tally.stage == TO_NEED)
-		return vm->state[NEED];
+		return calm(vm) ? 0 : vm->state[NEED];
+	if (tally.stage == TO_ENTITLED_SIZE)
+		return min(vm->ceiling, vm->state[ENTITLED]);
 	return min(vm->ceiling, vm->maximum);
 }
 
@@ -288,7 +308,9 @@ static void shrink(struct balance_vm *vm)
 	if (to + change_bytes > vm->ceiling)
 		return;
 
-	if (!vm->state[SHRUNK_AT] || tally.now > vm->state[SHRUNK_AT] + regret_ms)
+	if (vm->rule != RULE_IDLE)
+		vm->state[BEFORE] = 0;
+	else if (!vm->state[BEFORE] || tally.now > vm->state[SHRUNK_AT] + regret_ms)
 		vm->state[BEFORE] = vm->ceiling;
 	vm->state[SHRUNK_AT] = tally.now;
 	vm->new_ceiling = to;
@@ -391,6 +413,7 @@ int balance(void *unused)
 	balance_walk(t, entitle_row, NULL);
 	tally.left = less(tally.left, t->host.reserve);
 	fill(t, TO_NEED);
+	fill(t, TO_ENTITLED_SIZE);
 	fill(t, TO_SIZE);
 	balance_walk(t, shrink_row, NULL);
 	balance_walk(t, grow_row, NULL);
