@@ -110,10 +110,11 @@ static json_t *knob_value(const struct memtide_knob *knob, uint64_t value)
 
 static const char *type_name(const struct memtide_knob *knob)
 {
-	static const char *const names[2][4] = { { "u8", "u16", "u32", "u64" }, { "s8", "s16", "s32", "s64" } };
-	int log = knob->size == 1 ? 0 : knob->size == 2 ? 1 : knob->size == 4 ? 2 : 3;
+	static const char *const names[] = {
+		[MEMTIDE_KNOB_BOOL] = "bool", [MEMTIDE_KNOB_UNSIGNED] = "unsigned", [MEMTIDE_KNOB_SIGNED] = "signed",
+	};
 
-	return knob->type == MEMTIDE_KNOB_BOOL ? "bool" : names[knob->type == MEMTIDE_KNOB_SIGNED][log];
+	return names[knob->type];
 }
 
 /* What the daemon's policy.show says, of a file. */

@@ -227,7 +227,7 @@ const struct cli_command vm_commands[] = {
 			"  --floor SIZE       the least that it is ever asked to shrink to\n"
 			"  --maximum SIZE     the most that it may have\n"
 			"  --shares NUMBER    its weight in what is beyond the floors, 1 to 1000000\n\n"
-			"Holds until memtided starts anew; memtided.conf is for what is to stay.\n\n"
+			"Holds until memtided starts anew; its configuration is for what is to stay.\n\n"
 			"Examples:\n"
 			"  memtide vm set web1 --floor 512M --shares 200\n",
 		.run = run_set,
