@@ -36,6 +36,7 @@ struct world_vm {
 	bool hostile;
 	bool unobserved;	/* something happened that the controller has not looked at */
 	bool started;		/* a throttled one waits for its limit */
+	bool believes_more;	/* its limit alone has held it, and it has not confirmed anything since */
 	uint64_t bound;		/* the lowest maximum that it has had: a higher one gives nothing by itself */
 	/* the guest */
 	bool has_read;		/* its driver has read a state record since it was loaded */
@@ -125,9 +126,7 @@ static void check_reach(struct world *world, const struct world_vm *vm)
 			   (unsigned long long)entry->charged, (unsigned long long)reach,
 			   (unsigned long long)vm->limit);
 	/* Of a VM without a limit the ledger knows what it has been shown; a hostile one is charged what it takes. */
-	if (vm->unobserved || entry->throttled)
-		return;
-	if (vm->hostile && vm->terms.enforced)
+	if (vm->unobserved || (vm->terms.enforced && (vm->hostile || vm->believes_more)))
 		return;
 	reach = vm->hostile ? usable(vm) : bound_reach(vm);
 	if (entry->charged < reach)
@@ -143,6 +142,7 @@ static void check_world(struct world *world)
 	for (struct world_vm *vm = world->vm; vm < world->vm + WORLD_VMS; vm++) {
 		if (!vm->alive)
 			continue;
+		vm->believes_more |= vm->entry.throttled;
 		wrong = memtide_ledger_check(&world->ledger, &vm->entry);
 		if (wrong)
 			world_fail(world, "VM %zd: %s", vm - world->vm, wrong);
@@ -182,6 +182,7 @@ static void guest_reset(struct world *world, struct world_vm *vm)
 		.flags = vm->counters.flags & TIDE_COUNTERS_INHIBITED,
 	};
 	vm->has_read = false;
+	vm->believes_more = false;
 	vm->unobserved = true;
 }
 
@@ -243,6 +244,16 @@ static void guest_hostile(struct world *world, struct world_vm *vm)
 	vm->unobserved = true;
 }
 
+static void guest_acts(struct world *world, struct world_vm *vm)
+{
+	if (!vm->started)
+		return;
+	if (vm->hostile)
+		guest_hostile(world, vm);
+	else
+		guest_honest(world, vm, false);
+}
+
 /*
  * The controller
  */
@@ -257,9 +268,12 @@ static uint64_t shown_resident(struct world *world, struct world_vm *vm)
 static void observe(struct world *world, struct world_vm *vm)
 {
 	uint64_t before = vm->entry.charged;
+	bool throttled = vm->entry.throttled;
 
 	memtide_ledger_observe(&vm->entry, &vm->counters, shown_resident(world, vm));
 	vm->unobserved = false;
+	if (throttled && !vm->entry.throttled)
+		vm->believes_more = false;
 	if (vm->entry.charged < before)
 		world_fail(world, "looking made a charge fall");
 }
@@ -279,7 +293,7 @@ static void check_publish(struct world *world, const struct world_vm *vm, const 
 static void check_limit_down(struct world *world, const struct world_vm *vm,
 			     const struct memtide_ledger_action *action)
 {
-	if (vm->hostile || vm->unobserved || vm->entry.throttled)
+	if (vm->hostile || vm->unobserved || vm->believes_more)
 		return;
 	if (vm->has_read && action->limit < bound_reach(vm))
 		world_fail(world, "the limit falls to %llu, the guest reaches %llu",
@@ -476,19 +490,16 @@ static void happen(struct world *world)
 	if (what < 35) {
 		step(world, vm);
 	} else if (what < 50) {
-		if (vm->hostile)
-			guest_hostile(world, vm);
-		else
-			guest_honest(world, vm, false);
+		guest_acts(world, vm);
 	} else if (what < 62) {
 		observe(world, vm);
 	} else if (what < 74) {
 		limit_goes_on(world, vm, false);
 	} else if (what < 86) {
 		decide(world, vm);
-	} else if (what < 89) {
+	} else if (what < 89 && vm->started) {
 		guest_load(world, vm);
-	} else if (what < 91) {
+	} else if (what < 91 && vm->started) {
 		guest_reset(world, vm);
 	} else if (what < 92) {
 		vm->counters.flags ^= TIDE_COUNTERS_INHIBITED;

@@ -192,8 +192,13 @@ static void test_hostile_echo(void **state)
 	bed.counters.fence_given_bytes = GIB;
 	memtide_ledger_observe(&bed.vm, &bed.counters, UNKNOWN);
 	expect(&bed, WAIT_FENCE);
-	/* Other generations. */
+	/* Given only behind the fence. */
+	bed.counters.fence_given_bytes = 0;
 	bed.counters.given_bytes = bed.counters.given_huge_bytes = GIB;
+	memtide_ledger_observe(&bed.vm, &bed.counters, UNKNOWN);
+	expect(&bed, WAIT_FENCE);
+	/* Other generations. */
+	bed.counters.fence_given_bytes = GIB;
 	bed.counters.fence_generation = bed.vm.published - 1;
 	memtide_ledger_observe(&bed.vm, &bed.counters, UNKNOWN);
 	expect(&bed, WAIT_FENCE);
@@ -259,6 +264,28 @@ static void test_turns_while_limit_falls(void **state)
 	expect(&bed, RECORD);
 	assert_int_equal(bed.ledger.charged, 1536 * MIB);
 	expect(&bed, LIMIT_UP);
+	expect(&bed, PUBLISH);
+	expect(&bed, NONE);
+}
+
+/* Decided between a step and its report: the report is for what was, the charge for what is. */
+static void test_turns_before_the_record(void **state)
+{
+	struct bed bed;
+
+	make(&bed, &free_running);
+	assert_int_equal(memtide_ledger_set(&bed.vm, GIB, MEMTIDE_LEDGER_ORDINARY), 0);
+	expect(&bed, RECORD);
+	expect(&bed, PUBLISH);
+	fence(&bed, GIB);
+	assert_int_equal(memtide_ledger_next(&bed.vm, &bed.action), MEMTIDE_LEDGER_RECORD);
+	assert_int_equal(bed.action.charged, GIB);
+	assert_int_equal(memtide_ledger_set(&bed.vm, 1536 * MIB, MEMTIDE_LEDGER_ORDINARY), 0);
+	memtide_ledger_done(&bed.vm, &bed.action);
+	check(&bed);
+	assert_int_equal(bed.ledger.charged, 2 * GIB);
+	expect(&bed, RECORD);
+	assert_int_equal(bed.ledger.charged, 1536 * MIB);
 	expect(&bed, PUBLISH);
 	expect(&bed, NONE);
 }
@@ -516,6 +543,34 @@ static void test_starts_throttled(void **state)
 	assert_int_equal(bed.ledger.charged, 512 * MIB);
 }
 
+/* A throttled VM's driver gets its chance before its limit falls; where there is none, nobody has to be waited for. */
+static void test_throttled_falls(void **state)
+{
+	struct bed bed = { .counters = { .epoch = 1, .ram_bytes = 2 * GIB } };
+
+	memtide_ledger_init(&bed.ledger, GIB, 0);
+	assert_int_equal(memtide_ledger_admit(&bed.ledger, &bed.vm, &throttle), 0);
+	reset(&bed);
+	expect(&bed, RECORD);
+	expect(&bed, LIMIT_DOWN);
+	expect(&bed, PUBLISH);
+	assert_int_equal(memtide_ledger_set(&bed.vm, 448 * MIB, MEMTIDE_LEDGER_ORDINARY), 0);
+	expect(&bed, RECORD);
+	expect(&bed, PUBLISH);
+	expect(&bed, LIMIT_DOWN);
+	expect(&bed, RECORD);
+	assert_int_equal(bed.ledger.charged, 448 * MIB);
+	driver(&bed);
+	assert_int_equal(memtide_ledger_set(&bed.vm, 384 * MIB, MEMTIDE_LEDGER_ORDINARY), 0);
+	expect(&bed, RECORD);
+	expect(&bed, PUBLISH);
+	expect(&bed, WAIT_FENCE);
+	fence(&bed, 2 * GIB - 384 * MIB);
+	expect(&bed, LIMIT_DOWN);
+	expect(&bed, RECORD);
+	assert_int_equal(bed.ledger.charged, 384 * MIB);
+}
+
 /* A throttled VM may get more before its driver is there. */
 static void test_throttled_rises(void **state)
 {
@@ -586,6 +641,19 @@ static void test_reset_without_room(void **state)
 	expect(&bed, PUBLISH);
 }
 
+/* The driver goes without a reset, as far as the counters tell. */
+static void test_driver_goes(void **state)
+{
+	struct bed bed;
+
+	make_low(&bed, &enforced);
+	bed.counters.flags &= ~TIDE_COUNTERS_DRIVER_OK;
+	memtide_ledger_observe(&bed.vm, &bed.counters, UNKNOWN);
+	check(&bed);
+	assert_int_equal(bed.ledger.charged, 2 * GIB);
+	assert_int_equal(memtide_ledger_state(&bed.vm), MEMTIDE_LEDGER_STARTING);
+}
+
 static void test_inhibited(void **state)
 {
 	struct bed bed;
@@ -631,6 +699,7 @@ static void test_unanswering(void **state)
 	/* Its limit may stay where it is, though room is kept for more. */
 	expect(&bed, WAIT_FENCE);
 	memtide_ledger_unanswering(&bed.vm, false);
+	memtide_ledger_observe(&bed.vm, &bed.counters, UNKNOWN);
 	expect(&bed, WAIT_FENCE);
 	fence(&bed, GIB);
 	expect(&bed, RECORD);
@@ -667,9 +736,10 @@ static void test_overuse(void **state)
 	memtide_ledger_observe(&bed.vm, &bed.counters, UNKNOWN);
 	check(&bed);
 	assert_int_equal(bed.ledger.charged, 1536 * MIB);
-	/* The old fence does not clear it. */
+	/* Nor does the old fence clear it, when the memory is back. */
 	expect(&bed, RECORD);
 	expect(&bed, PUBLISH);
+	bed.counters.given_bytes = bed.counters.given_huge_bytes = GIB;
 	memtide_ledger_observe(&bed.vm, &bed.counters, UNKNOWN);
 	expect(&bed, WAIT_FENCE);
 	fence(&bed, GIB);
@@ -811,6 +881,14 @@ static void test_restart_without_trust(void **state)
 	/* ... but not where it is gone. */
 	recover(&bed, &throttle, &grant, UNKNOWN);
 	assert_int_equal(bed.ledger.charged, 2 * GIB);
+	/* ... nor where it has not been written again yet when the guest is reset. */
+	bed.counters.given_bytes = GIB;
+	recover(&bed, &throttle, &grant, UNKNOWN);
+	assert_int_equal(bed.ledger.charged, GIB);
+	memtide_ledger_set_budget(&bed.ledger, GIB, 0);
+	reset(&bed);
+	assert_false(bed.vm.throttled);
+	assert_int_equal(memtide_ledger_deficit(&bed.ledger), GIB);
 	/* There is no refusing what runs. */
 	memtide_ledger_init(&bed.ledger, GIB, 0);
 	assert_int_equal(memtide_ledger_recover(&bed.ledger, &bed.vm, &enforced, &bed.counters, NULL, UNKNOWN), 0);
@@ -919,6 +997,7 @@ int main(void)
 		cmocka_unit_test(test_hostile_echo),
 		cmocka_unit_test(test_turns_while_lowering),
 		cmocka_unit_test(test_turns_while_limit_falls),
+		cmocka_unit_test(test_turns_before_the_record),
 		cmocka_unit_test(test_same_ceiling),
 		cmocka_unit_test(test_small_pieces),
 		cmocka_unit_test(test_small_pieces_twice),
@@ -929,9 +1008,11 @@ int main(void)
 		cmocka_unit_test(test_admission),
 		cmocka_unit_test(test_wrong_terms),
 		cmocka_unit_test(test_starts_throttled),
+		cmocka_unit_test(test_throttled_falls),
 		cmocka_unit_test(test_throttled_rises),
 		cmocka_unit_test(test_reset_with_room),
 		cmocka_unit_test(test_reset_without_room),
+		cmocka_unit_test(test_driver_goes),
 		cmocka_unit_test(test_inhibited),
 		cmocka_unit_test(test_unanswering),
 		cmocka_unit_test(test_release),

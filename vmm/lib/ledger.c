@@ -416,8 +416,6 @@ void memtide_ledger_enforce(struct memtide_ledger_vm *vm, bool enforced, uint64_
 	if (enforced)
 		return;
 	vm->terms.throttle = false;
-	if (vm->throttled || !vm->driver)
-		vm->promised = max64(vm->promised, vm->terms.ram);
 	vm->throttled = false;
 	vm->promised = max64(vm->promised, vm->usable);
 	vm_decide_afresh(vm, vm->ceiling);
@@ -440,16 +438,18 @@ static enum memtide_ledger_step limit_before(const struct memtide_ledger_vm *vm)
 /* What comes after publishing. */
 static enum memtide_ledger_step limit_after(const struct memtide_ledger_vm *vm, uint64_t limit)
 {
-	/* A driver gets its chance to come down before the limit does. */
-	if (vm->promised > vm->ceiling && (!vm->throttled || vm->driver))
+	bool fence = vm->promised > vm->ceiling;
+
+	/* A driver gets its chance to come down before the limit, which counts no promise, does. */
+	if (fence && vm->throttled && vm->driver)
 		return MEMTIDE_LEDGER_WAIT_FENCE;
 	if (vm->terms.enforced && vm->limit_coming != UNKNOWN)
 		return MEMTIDE_LEDGER_WAIT_LIMIT;
 	if (vm->terms.enforced && vm->limit > limit)
 		return MEMTIDE_LEDGER_LIMIT_DOWN;
-	if (vm->held)
-		return MEMTIDE_LEDGER_WAIT_FREE;
-	return vm->promised > vm->ceiling ? MEMTIDE_LEDGER_WAIT_FENCE : MEMTIDE_LEDGER_NONE;
+	if (fence)
+		return MEMTIDE_LEDGER_WAIT_FENCE;
+	return vm->held ? MEMTIDE_LEDGER_WAIT_FREE : MEMTIDE_LEDGER_NONE;
 }
 
 static enum memtide_ledger_step vm_next(const struct memtide_ledger_vm *vm, uint64_t due, uint64_t limit)
