@@ -46,14 +46,18 @@ static int write_config(const struct controller *c, const char *text)
 static int connect_control(struct controller *c)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct ucred cred;
+	socklen_t size = sizeof(cred);
 
 	c->socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", c->control);
-	if (connect(c->socket, (struct sockaddr *)&address, sizeof(address)) == 0)
+	/* The socket of one that was killed answers for a moment longer: the kernel takes its io_uring apart later. */
+	if (connect(c->socket, (struct sockaddr *)&address, sizeof(address)) == 0 &&
+	    getsockopt(c->socket, SOL_SOCKET, SO_PEERCRED, &cred, &size) == 0 && cred.pid == c->pid)
 		return 0;
 	close(c->socket);
 	c->socket = -1;
-	return -errno;
+	return -ECONNREFUSED;
 }
 
 static void run_daemon(const struct controller *c)

@@ -454,6 +454,7 @@ void peer_set_manner(struct peer *peer, enum peer_manner manner)
 	lock(peer);
 	peer->model->manner = manner;
 	unlock(peer);
+	ring(peer->fd[TIDE_VMM_FD_CALL]);
 }
 
 void peer_reset(struct peer *peer, bool driver)

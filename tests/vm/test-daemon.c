@@ -663,7 +663,8 @@ static void test_policy(void **state)
 	stop(f);
 }
 
-int main(void)
+/* [PATTERN]: only the tests whose names match. */
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_transfer),
@@ -691,5 +692,7 @@ int main(void)
 	};
 
 	signal(SIGPIPE, SIG_IGN);
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

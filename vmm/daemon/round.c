@@ -23,29 +23,31 @@
 #define MIN_INTERVAL_NS		(100 * NSEC_PER_MSEC)
 #define DUTY			50
 /* Rounds because nothing happened; more often while guests report that their memory is busy. */
-#define TICK_NS			(5 * NSEC_PER_SEC)
+#define TICK_NS			(2 * NSEC_PER_SEC)
 #define TICK_BUSY_NS		NSEC_PER_SEC
 /* Answers to refreshes are waited for this long, and a round asks at most this many guests. */
 #define ANSWERS_NS		(30 * NSEC_PER_MSEC)
 #define MAX_ASKED		256
 /* After a step down a guest's counters need this long to show what it did. */
-#define STEP_PAUSE_NS		(200 * NSEC_PER_MSEC)
+#define STEP_PAUSE_NS		(300 * NSEC_PER_MSEC)
 
 #define manager_of(ptr, member)	((struct manager *)((char *)(ptr) - offsetof(struct manager, member)))
 
+static bool pauses(const struct vm *vm)
+{
+	return vm->last_lower_ns && loop_now(vm->manager->loop) - vm->last_lower_ns < STEP_PAUSE_NS;
+}
+
 static uint32_t row_flags(const struct vm *vm)
 {
-	uint32_t flags = vm_balance_flags(vm);
-
-	if (vm->last_lower_ns && loop_now(vm->manager->loop) - vm->last_lower_ns < STEP_PAUSE_NS)
-		flags |= BALANCE_VM_MOVING;
-	return flags;
+	return vm_balance_flags(vm) | (pauses(vm) ? BALANCE_VM_MOVING : 0);
 }
 
 static void fill_row(struct manager *manager, struct vm *vm, struct balance_vm *row)
 {
 	const struct memtide_stats *stats = &vm->stats;
 	uint64_t now = loop_now(manager->loop), age = vm_stats_age_ns(vm) / NSEC_PER_MSEC;
+	uint64_t available = vm_available(vm);
 
 	row->id = vm->id;
 	row->flags = row_flags(vm);
@@ -59,8 +61,8 @@ static void fill_row(struct manager *manager, struct vm *vm, struct balance_vm *
 	row->wanted = vm->pressed ? vm->wanted >> vm->unused : 0;
 	row->stats_age_ms = age > UINT32_MAX ? UINT32_MAX : (uint32_t)age;
 	row->rounds = vm->rounds++;
-	row->free = stats->free;
-	row->available = stats->available;
+	row->free = stats->free < available ? stats->free : available;
+	row->available = available;
 	row->anon = stats->anon;
 	row->file = stats->file;
 	row->file_active = stats->file_active;
@@ -105,6 +107,7 @@ static void fill_table(struct manager *manager, struct balance_table *table)
 	struct round *round = &manager->round;
 	uint64_t now = loop_now(manager->loop);
 
+	round->pauses_until_ns = 0;
 	for (uint32_t i = 0; i < manager->nr_vms; i++) {
 		struct vm *vm = manager->vms[i];
 
@@ -113,6 +116,8 @@ static void fill_table(struct manager *manager, struct balance_table *table)
 		check_pressure(vm);
 		vm_judge_grant(vm);
 		fill_row(manager, vm, &table->vm[i]);
+		if (pauses(vm) && vm->last_lower_ns + STEP_PAUSE_NS > round->pauses_until_ns)
+			round->pauses_until_ns = vm->last_lower_ns + STEP_PAUSE_NS;
 	}
 	table->host.version = BALANCE_VERSION;
 	table->host.nr_vms = manager->nr_vms;
@@ -236,6 +241,11 @@ void round_run(struct manager *manager)
 	}
 	apply_answers(manager, table);
 	round->took_ns = loop_clock() - round->last_ns;
+	/* Who was not to be lowered just now may be then. */
+	if (round->pauses_until_ns && !loop_timer_is_set(&round->timer)) {
+		round->triggers |= 1u << BALANCE_CHANGE;
+		loop_timer_set(manager->loop, &round->timer, round->pauses_until_ns);
+	}
 }
 
 /* Statistics that are due are asked for first, and the round waits a moment for them. */
@@ -283,17 +293,20 @@ void round_request(struct manager *manager, unsigned int trigger, uint32_t row)
 	round->triggers |= 1u << trigger;
 	if (trigger == BALANCE_PRESSURE)
 		round->pressed = row;
-	if (!manager->policy || manager->paused || loop_timer_is_set(&round->timer))
+	if (!manager->policy || manager->paused)
 		return;
 	if (wait < round->took_ns * DUTY)
 		wait = round->took_ns * DUTY;
 	if (round->last_ns && round->last_ns + wait > now)
 		at = round->last_ns + wait;
-	loop_timer_set(manager->loop, &round->timer, at);
+	if (!loop_timer_is_set(&round->timer) || round->timer.at_ns > at)
+		loop_timer_set(manager->loop, &round->timer, at);
 }
 
 static bool anybody_busy(const struct manager *manager)
 {
+	if (memtide_ledger_deficit(&manager->ledger))
+		return true;
 	for (uint32_t i = 0; i < manager->nr_vms; i++)
 		if (manager->vms[i]->pressed || manager->vms[i]->stats.flags & VIRTIO_TIDE_STATS_BUSY)
 			return true;

@@ -24,6 +24,7 @@ struct round {
 	bool asked;			/* refreshes are out and the timer waits for answers */
 	uint64_t last_ns;		/* start of the last one, 0: none yet */
 	uint64_t took_ns;
+	uint64_t pauses_until_ns;	/* somebody may not be lowered again before; 0: nobody */
 	uint64_t rounds;
 	uint64_t decisions;
 };

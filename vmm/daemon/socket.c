@@ -61,6 +61,27 @@ static int lock_beside(const char *path, int *ret_fd, struct memtide_errtext *er
 	return 0;
 }
 
+/*
+ * Is the process that listens there alive?  One that was killed may still answer for a moment: the kernel takes an
+ * io_uring, and what it polls, apart in the background.
+ */
+static bool listener_lives(int fd)
+{
+	struct pollfd process = { .events = POLLIN };
+	struct ucred cred;
+	socklen_t size = sizeof(cred);
+	bool lives;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) < 0)
+		return true;
+	process.fd = (int)syscall(SYS_pidfd_open, cred.pid, 0);
+	if (process.fd < 0)
+		return errno != ESRCH;
+	lives = poll(&process, 1, 0) == 0;
+	close(process.fd);
+	return lives;
+}
+
 static int remove_stale(const struct sockaddr_un *address, struct memtide_errtext *errtext)
 {
 	struct stat st;
@@ -74,6 +95,8 @@ static int remove_stale(const struct sockaddr_un *address, struct memtide_errtex
 	if (fd < 0)
 		return -errno;
 	r = connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ? -errno : 0;
+	if (!r && !listener_lives(fd))
+		r = -ECONNREFUSED;
 	close(fd);
 	if (r != -ECONNREFUSED && r != -ENOENT)
 		return memtide_errtext_set(errtext, -EADDRINUSE, "%s is in use by another program", address->sun_path);

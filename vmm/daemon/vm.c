@@ -28,7 +28,7 @@
 #define BELLS_PER_SECOND	200
 #define BELLS_BURST		200
 /* Statistics are good for this long; those of a guest that does not change for longer and longer. */
-#define STATS_GOOD_NS		(5 * NSEC_PER_SEC)
+#define STATS_GOOD_NS		(4 * NSEC_PER_SEC)
 #define STATS_GOOD_MAX_NS	(60 * NSEC_PER_SEC)
 /* Rates over less than this are noise. */
 #define RATE_MIN_NS		(200 * NSEC_PER_MSEC)
@@ -152,6 +152,12 @@ uint32_t vm_balance_flags(const struct vm *vm)
 	return flags;
 }
 
+/* What the guest said, less what it was asked for since. */
+uint64_t vm_available(const struct vm *vm)
+{
+	return vm->stats.available > vm->taken ? vm->stats.available - vm->taken : 0;
+}
+
 struct decide_vm vm_decide_view(const struct vm *vm)
 {
 	return (struct decide_vm){
@@ -162,7 +168,7 @@ struct decide_vm vm_decide_view(const struct vm *vm)
 		.usable = vm->ledger.usable,
 		.target = vm->target,
 		.ceiling = vm->ledger.ceiling,
-		.available = vm->stats.available - (vm->taken < vm->stats.available ? vm->taken : vm->stats.available),
+		.available = vm_available(vm),
 	};
 }
 
@@ -257,7 +263,8 @@ static void lowering_ends(struct vm *vm, bool done)
 		vm->stalls = 0;
 		if (vm->lowering_bytes > vm->ledger.ceiling)
 			manager->moved_bytes += vm->lowering_bytes - vm->ledger.ceiling;
-		/* There is more room now, and this guest's next step may be due. */
+		/* There is more room now, and this guest's next step may be due; it is awake, so asking costs little. */
+		vm_ask_stats(vm);
 		round_request(manager, BALANCE_CHANGE, ROUND_NOBODY);
 	}
 	decision_log_end(manager->log, vm->lowering_entry, vm->ledger.usable, vm_now(vm));
@@ -409,6 +416,8 @@ static void look_at_fence(struct vm *vm)
 		give_up_lowering(vm, true);
 	else if (vm->looks >= LOOKS_NO_PROGRESS || (vm->looks > 1 && says_stalled))
 		give_up_lowering(vm, false);
+	else if (vm->refresh_ns)
+		call_guest(vm);		/* once more: interrupts do get lost */
 	else
 		vm_ask_stats(vm);
 }

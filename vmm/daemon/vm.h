@@ -169,6 +169,7 @@ void vm_follow_counters(struct vm *vm);
 bool vm_read_stats(struct vm *vm);
 /* Ask the guest for fresh statistics; it answers in its own time. */
 void vm_ask_stats(struct vm *vm);
+uint64_t vm_available(const struct vm *vm);
 uint64_t vm_stats_age_ns(const struct vm *vm);
 bool vm_stats_stale(const struct vm *vm);
 
