@@ -248,7 +248,8 @@ static void adapt_slice(TideRanges *ranges, uint64_t bytes, uint64_t ns)
         return;     /* it was quick because it was short */
     }
     want = MIN(MAX(want, ranges->slice_bytes / 2), ranges->slice_bytes * 2);
-    ranges->slice_bytes = MIN(MAX(want, SLICE_MIN), SLICE_MAX);
+    want = MIN(MAX(want, SLICE_MIN), SLICE_MAX);
+    ranges->slice_bytes = QEMU_ALIGN_DOWN(want, VIRTIO_TIDE_HUGE_SIZE);
 }
 
 /* Cuts @piece to one slice, so that no huge page is dropped in two parts. */
