@@ -112,7 +112,8 @@ static void test_wrong_values(void **state)
 	assert_refused("[daemon]\n\n\nreserve = 300T\n",
 		       "test.conf:4: reserve = 300T: more than the limit of 256T");
 	assert_refused("[daemon]\nlog-size = 1K\n", "test.conf:2: log-size = 1K: out of range 64K to 1G");
-	assert_refused("[daemon]\nadmission = maybe\n", "test.conf:2: admission = maybe: write refuse or throttle");
+	assert_refused("[daemon]\nadmission = maybe\n",
+		       "test.conf:2: admission = maybe: write refuse or throttle");
 	assert_refused("[daemon]\noffenders = hang\n", "test.conf:2: offenders = hang: write throttle or kill");
 	assert_refused("[daemon]\ndry-run = perhaps\n", "test.conf:2: dry-run = perhaps: write yes or no");
 	assert_refused("[daemon]\npolicy =\n",
@@ -176,7 +177,8 @@ static void test_wrong_lines(void **state)
 	memset(name, 'n', sizeof(name));
 	name[60] = '\0';
 	snprintf(text, sizeof(text), "[vm %s]\nfloor = 1G\n", name);
-	assert_refused(text, "test.conf:1: a section's name is longer than 49 characters, write [vm UUID] instead");
+	assert_refused(text,
+		       "test.conf:1: a section's name is longer than 49 characters, write [vm UUID] instead");
 	name[60] = 'n';
 	name[299] = '\0';
 	snprintf(text, sizeof(text), "[daemon]\npolicy = %s\n", name);
@@ -269,8 +271,9 @@ static void test_files(void **state)
 static void test_garbage(void **state)
 {
 	static const char *const pieces[] = {
-		"[daemon]", "[vm a]", "[default]", "[", "]", "\n", "\n", "\n", "=", " = ", "budget", "floor", "1G", "shares",
-		"1", "auto", " ", "\t", ";", "#", "\xef\xbb\xbf", "\x01", "\xff", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+		"[daemon]", "[vm a]", "[default]", "[", "]", "\n", "\n", "\n", "=", " = ", "budget", "floor", "1G",
+		"shares", "1", "auto", " ", "\t", ";", "#", "\xef\xbb\xbf", "\x01", "\xff",
+		"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
 	};
 	struct memtide_config config;
 	char text[1024];

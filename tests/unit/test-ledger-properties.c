@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Ledger: in whatever order things happen, what it promises holds, and in the end everything settles. */
 /*
- * A small world of guests, devices, cgroups and a controller in which random things happen: decisions, gives, fences
- * (honest and not), resets, inhibition, limits that are written late, partly or not at all, VMs that vanish, and the
- * controller killed between any two steps.  After each of them the rules of DESIGN.md are checked against what
- * is true in that world, which the ledger does not see:
+ * A small world of guests, devices, cgroups and a controller in which random things happen: decisions, gives,
+ * fences (honest and not), resets, inhibition, limits that are written late, partly or not at all, VMs that
+ * vanish, and the controller killed between any two steps.  After each of them these rules are checked against
+ * what is true in that world, which the ledger does not see:
  *
- *  1. The charges are within the budget unless something outside the ledger has made it impossible, and while they
- *     are not, no decision makes any charge rise.
+ *  1. The charges are within the budget unless something outside the ledger has made it impossible, and while
+ *     they are not, no decision makes any charge rise.
  *  2. A VM is charged for all that it could come to hold: up to its limit where it has one, up to what an honest
  *     guest believes that it may take where it has none, all its RAM where no driver speaks for it.
- *  3. A guest hears of a ceiling only when that is recorded, charged and within its limit; a limit falls only when
- *     an honest guest has come down.
+ *  3. A guest hears of a ceiling only when that is recorded, charged and within its limit; a limit falls only
+ *     when an honest guest has come down.
  *  4. A charge falls only with a record of it, or with the VM's process.
  *  5. When everything that is waited for has come, nothing is left to do and each VM is charged its ceiling.
  *
@@ -121,11 +121,11 @@ static void check_reach(struct world *world, const struct world_vm *vm)
 	if (!vm->started)
 		return;
 	/* A limit that the ledger has had written holds, whatever its VM does. */
-	if (vm->terms.enforced && entry->limit != UNKNOWN && entry->charged < (reach < vm->limit ? reach : vm->limit))
+	if (vm->terms.enforced && entry->limit != UNKNOWN && entry->charged < reach && entry->charged < vm->limit)
 		world_fail(world, "VM %zd is charged %llu, reaches %llu within its limit of %llu", vm - world->vm,
 			   (unsigned long long)entry->charged, (unsigned long long)reach,
 			   (unsigned long long)vm->limit);
-	/* Of a VM without a limit the ledger knows what it has been shown; a hostile one is charged what it takes. */
+	/* Without a limit the ledger knows what it has been shown; a hostile VM is charged what it takes. */
 	if (vm->unobserved || (vm->terms.enforced && (vm->hostile || vm->believes_more)))
 		return;
 	reach = vm->hostile ? usable(vm) : bound_reach(vm);
@@ -154,7 +154,8 @@ static void check_world(struct world *world)
 	wrong = memtide_ledger_check(&world->ledger, NULL);
 	if (wrong)
 		world_fail(world, "%s", wrong);
-	if (charged != world->ledger.charged || ceilings != world->ledger.ceilings || floors != world->ledger.floors)
+	if (charged != world->ledger.charged || ceilings != world->ledger.ceilings ||
+	    floors != world->ledger.floors)
 		world_fail(world, "the sums are not those of the entries");
 }
 
@@ -279,7 +280,8 @@ static void observe(struct world *world, struct world_vm *vm)
 }
 
 /* Rule 3. */
-static void check_publish(struct world *world, const struct world_vm *vm, const struct memtide_ledger_action *action)
+static void check_publish(struct world *world, const struct world_vm *vm,
+			  const struct memtide_ledger_action *action)
 {
 	if (!vm->has_grant || vm->grant.generation != action->generation || vm->grant.ceiling != action->ceiling ||
 	    vm->grant.charged < action->ceiling)
@@ -407,7 +409,8 @@ static void change_terms(struct world *world, struct world_vm *vm)
 	uint64_t before = world->ledger.charged, maximum = pieces(world, PIECE, vm->terms.ram);
 	int r;
 
-	r = memtide_ledger_change(&vm->entry, pieces(world, 0, maximum), maximum, 1 + unit_below(&world->seed, 50));
+	r = memtide_ledger_change(&vm->entry, pieces(world, 0, maximum), maximum,
+				  1 + unit_below(&world->seed, 50));
 	check_decision(world, before, r);
 	vm->terms = vm->entry.terms;
 	if (vm->bound > vm->terms.maximum)
@@ -555,8 +558,8 @@ static void settle(struct world *world)
 		if (action.step != MEMTIDE_LEDGER_NONE || vm->entry.charged != vm->entry.ceiling ||
 		    vm->entry.throttled || vm->grant.charged != vm->entry.charged ||
 		    (vm->terms.enforced && vm->limit != vm->entry.ceiling))
-			world_fail(world, "VM %zd does not settle: step %d, ceiling %llu, charged %llu", vm - world->vm,
-				   action.step, (unsigned long long)vm->entry.ceiling,
+			world_fail(world, "VM %zd does not settle: step %d, ceiling %llu, charged %llu",
+				   vm - world->vm, action.step, (unsigned long long)vm->entry.ceiling,
 				   (unsigned long long)vm->entry.charged);
 	}
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Ledger: each kind of change takes its steps in its order, and the charge falls with the last one, never before. */
+/* Ledger: each kind of change takes its steps in its order, and the charge falls with the last one. */
 #include "unit.h"
 
 #include <errno.h>
@@ -18,11 +18,12 @@ struct bed {
 };
 
 static const struct memtide_ledger_terms enforced = {
-	.ram = 2 * GIB, .maximum = 2 * GIB, .floor = 256 * MIB, .start = 512 * MIB, .shares = 100, .enforced = true,
+	.ram = 2 * GIB, .maximum = 2 * GIB, .floor = 256 * MIB, .start = 512 * MIB, .shares = 100,
+	.enforced = true,
 };
 static const struct memtide_ledger_terms throttle = {
-	.ram = 2 * GIB, .maximum = 2 * GIB, .floor = 256 * MIB, .start = 512 * MIB, .shares = 100, .enforced = true,
-	.throttle = true,
+	.ram = 2 * GIB, .maximum = 2 * GIB, .floor = 256 * MIB, .start = 512 * MIB, .shares = 100,
+	.enforced = true, .throttle = true,
 };
 static const struct memtide_ledger_terms free_running = {
 	.ram = 2 * GIB, .maximum = 2 * GIB, .floor = 256 * MIB, .start = 512 * MIB, .shares = 100,
@@ -543,7 +544,7 @@ static void test_starts_throttled(void **state)
 	assert_int_equal(bed.ledger.charged, 512 * MIB);
 }
 
-/* A throttled VM's driver gets its chance before its limit falls; where there is none, nobody has to be waited for. */
+/* A throttled VM's driver gets its chance before its limit falls; where there is none, nobody is waited for. */
 static void test_throttled_falls(void **state)
 {
 	struct bed bed = { .counters = { .epoch = 1, .ram_bytes = 2 * GIB } };
@@ -974,8 +975,8 @@ static void test_many(void **state)
 		assert_null(memtide_ledger_check(&ledger, &vms[i]));
 	}
 	assert_int_equal(memtide_ledger_admit(&ledger, &one, &terms), -E2BIG);
-	assert_int_equal(memtide_ledger_recover(&ledger, &one, &terms, &(struct memtide_counters) {}, NULL, UNKNOWN),
-			 -E2BIG);
+	assert_int_equal(memtide_ledger_recover(&ledger, &one, &terms, &(struct memtide_counters) {}, NULL,
+						UNKNOWN), -E2BIG);
 	assert_true(ledger.charged == MEMTIDE_LEDGER_BYTES * MEMTIDE_LEDGER_VMS);
 	assert_true(memtide_ledger_entitlement(&vms[77]) == MEMTIDE_LEDGER_BYTES / MEMTIDE_LEDGER_VMS);
 	for (int i = 0; i < MEMTIDE_LEDGER_VMS; i++)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Records: a reader gets what was written in one piece or nothing, soon, and nothing impossible gets through the door. */
+/* Records: a reader soon gets what was written, in one piece, or nothing; what is impossible stays out. */
 #include "unit.h"
 
 #include <endian.h>
@@ -180,7 +180,8 @@ static void *write_states(void *data)
 
 	for (uint32_t n = 1; __atomic_load_n(&running, __ATOMIC_RELAXED); n++) {
 		record = (struct memtide_state) {
-			.generation = n, .target = n, .ceiling = n, .floor = n, .flags = n, .refresh = n, .grant = n,
+			.generation = n, .target = n, .ceiling = n, .floor = n, .flags = n, .refresh = n,
+			.grant = n,
 		};
 		memtide_state_write(&shared_state, &record);
 		/* Leaves the reader a gap now and then, as any real writer does. */

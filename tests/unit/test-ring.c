@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Ring: every event arrives once and in order, or is refused; a hostile peer can lose events and do nothing else. */
+/* Ring: every event arrives once and in order, or is refused; a hostile peer can lose events, no more. */
 #include "unit.h"
 
 #include <endian.h>
@@ -55,7 +55,8 @@ static bool event_is(const struct memtide_event *event, uint64_t number)
 	       event->b == ~number && event->c == number << 32;
 }
 
-static void start_at(uint32_t index, struct memtide_ring_producer *producer, struct memtide_ring_consumer *consumer)
+static void start_at(uint32_t index, struct memtide_ring_producer *producer,
+		     struct memtide_ring_consumer *consumer)
 {
 	ring->head = htole32(index);
 	ring->tail = htole32(index);

@@ -38,8 +38,9 @@ static void test_refuses(void **state)
 	} sizes[] = {
 		{ "", -EINVAL }, { " ", -EINVAL }, { "M", -EINVAL }, { "-1M", -EINVAL }, { "+1M", -EINVAL },
 		{ "1X", -EINVAL }, { "1MM", -EINVAL }, { "1Mi", -EINVAL }, { "1BB", -EINVAL }, { "1BiB", -EINVAL },
-		{ "1M2", -EINVAL }, { ".5G", -EINVAL }, { "1.G", -EINVAL }, { "1,5G", -EINVAL }, { "0x10M", -EINVAL },
-		{ "1e3M", -EINVAL }, { "1M 2M", -EINVAL }, { "auto", -EINVAL }, { "1P", -EINVAL },
+		{ "1M2", -EINVAL }, { ".5G", -EINVAL }, { "1.G", -EINVAL }, { "1,5G", -EINVAL },
+		{ "0x10M", -EINVAL }, { "1e3M", -EINVAL }, { "1M 2M", -EINVAL }, { "auto", -EINVAL },
+		{ "1P", -EINVAL },
 		{ "1", -ENODATA }, { "4096", -ENODATA }, { "1.5 ", -ENODATA },
 		{ "18446744073709551616B", -ERANGE }, { "16777216T", -ERANGE },
 		{ "99999999999999999999999999M", -ERANGE },

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What every unit test begins with: cmocka and the headers that it wants before it, and numbers that look random but
- * come out the same for the same seed.
+ * What every unit test begins with: cmocka and the headers that it wants before it, and numbers that look
+ * random but come out the same for the same seed.
  */
 #ifndef TESTS_UNIT_H
 #define TESTS_UNIT_H

@@ -27,7 +27,7 @@
 #include "size.h"
 
 #define FILE_MAX_BYTES	(1024 * 1024)	/* ten thousand VMs with four lines each are half of that */
-#define SECTION_MAX	49		/* what libinih keeps of a section's or a key's name, as Debian builds it */
+#define SECTION_MAX	49		/* what libinih, as Debian builds it, keeps of a name */
 #define LOG_SIZE_MIN	(64ULL << 10)
 #define LOG_SIZE_MAX	(1ULL << 30)
 #define UNSET		MEMTIDE_CONFIG_UNSET
@@ -106,7 +106,8 @@ static int parser_error(struct config_parser *parser, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(words, sizeof(words), format, args);
 	va_end(args);
-	parser->error = memtide_errtext_set(&parser->errtext, -EINVAL, "%s:%u: %s", parser->name, parser->line, words);
+	parser->error = memtide_errtext_set(&parser->errtext, -EINVAL, "%s:%u: %s", parser->name, parser->line,
+					    words);
 	parser->error_line = parser->line;
 	return -EINVAL;
 }
@@ -195,7 +196,8 @@ static int parse_budget(struct config_parser *parser, const char *key, const cha
 	if (r < 0)
 		return r;
 	if (!parser->config.budget)
-		return parser_error(parser, "%s = %s: no VM could have any memory, write a size or auto", key, value);
+		return parser_error(parser, "%s = %s: no VM could have any memory, write a size or auto", key,
+				    value);
 	parser->config.budget_auto = false;
 	return 0;
 }
@@ -239,8 +241,8 @@ static int parse_bool(struct config_parser *parser, const char *key, const char 
 	return 0;
 }
 
-static int parse_choice(struct config_parser *parser, const char *key, const char *value, const char *const words[2],
-			int *ret_choice)
+static int parse_choice(struct config_parser *parser, const char *key, const char *value,
+			const char *const words[2], int *ret_choice)
 {
 	for (int i = 0; i < 2; i++) {
 		if (!strcasecmp(value, words[i])) {
@@ -289,7 +291,8 @@ static int parse_paths(struct config_parser *parser, const char *key, const char
 	}
 }
 
-static int parse_value(struct config_parser *parser, const struct config_key *key, const char *value, void *ret_field)
+static int parse_value(struct config_parser *parser, const struct config_key *key, const char *value,
+		       void *ret_field)
 {
 	static const char *const admissions[] = { "refuse", "throttle" };
 	static const char *const offenders[] = { "throttle", "kill" };
@@ -403,7 +406,8 @@ static int unknown_key(struct config_parser *parser, const char *section, const 
 	const char *nearest = nearest_key(name, kind);
 
 	if (nearest)
-		return parser_error(parser, "unknown key \"%s\" in [%s], did you mean \"%s\"?", name, section, nearest);
+		return parser_error(parser, "unknown key \"%s\" in [%s], did you mean \"%s\"?", name, section,
+				    nearest);
 	nearest = nearest_key(name, kind == CONFIG_VM ? CONFIG_DAEMON : CONFIG_VM);
 	if (nearest && !strcmp(nearest, name))
 		return parser_error(parser, "key \"%s\" does not belong in [%s] but in %s", name, section,
@@ -435,7 +439,7 @@ static int parser_handle(void *data, const char *section, const char *name, cons
 	return parse_value(parser, &keys[i], value, (char *)fields + keys[i].offset) == 0;
 }
 
-/* libinih: the next line, as fgets().  Without blanks in front, which would make it a continuation of the last one. */
+/* libinih: the next line, as fgets().  Without blanks in front, with which it would go on with the last one. */
 static char *parser_read(char *line, int size, void *data)
 {
 	struct config_parser *parser = data;
@@ -458,7 +462,8 @@ static char *parser_read(char *line, int size, void *data)
 		}
 		if (*text == '[' && memchr(text, ']', length) &&
 		    (const char *)memchr(text, ']', length) - text - 1 > SECTION_MAX) {
-			parser_error(parser, "a section's name is longer than %d characters, write [vm UUID] instead",
+			parser_error(parser,
+				     "a section's name is longer than %d characters, write [vm UUID] instead",
 				     SECTION_MAX);
 			return NULL;
 		}
@@ -498,7 +503,8 @@ static int check_order(struct config_parser *parser, const struct config_lines *
 			    high_line);
 }
 
-static int check_vm(struct config_parser *parser, const struct memtide_config_vm *vm, const struct config_lines *lines)
+static int check_vm(struct config_parser *parser, const struct memtide_config_vm *vm,
+		    const struct config_lines *lines)
 {
 	int r;
 
@@ -567,7 +573,7 @@ static int parser_run(struct config_parser *parser)
 	r = ini_parse_stream(parser_read, parser, parser_handle, parser);
 	if (r < 0)
 		return parser_no_memory(parser);
-	/* libinih goes on after a line that it cannot split, and what we say of the next ones follows from that. */
+	/* libinih goes on after a line that it cannot split; what is said of the next ones follows from that. */
 	if (r > 0 && (!parser->error || (unsigned int)r < parser->error_line)) {
 		parser->error = 0;
 		parser->line = r;
@@ -667,14 +673,14 @@ static const struct memtide_config_vm *section_of(const struct memtide_config *c
 }
 
 /* @own, the VM's, must fit; @general is made to. */
-static int fit_size(const char *vm, const char *what, uint64_t own, uint64_t general, uint64_t least, uint64_t most,
-		    uint64_t *ret_bytes, struct memtide_errtext *errtext)
+static int fit_size(const char *vm, const char *what, uint64_t own, uint64_t general, uint64_t least,
+		    uint64_t most, uint64_t *ret_bytes, struct memtide_errtext *errtext)
 {
 	char own_text[MEMTIDE_SIZE_TEXT], least_text[MEMTIDE_SIZE_TEXT], most_text[MEMTIDE_SIZE_TEXT];
 
 	if (own != UNSET && (own < least || own > most))
-		return memtide_errtext_set(errtext, -EINVAL, "[vm %s] %s = %s: out of range %s to %s for this VM", vm,
-					   what, memtide_size_format(own, own_text),
+		return memtide_errtext_set(errtext, -EINVAL, "[vm %s] %s = %s: out of range %s to %s for this VM",
+					   vm, what, memtide_size_format(own, own_text),
 					   memtide_size_format(least, least_text),
 					   memtide_size_format(most, most_text));
 	if (own == UNSET)
@@ -702,8 +708,8 @@ int memtide_config_vm(const struct memtide_config *config, const char *name, con
 	r = fit_size(own->name, "floor", own->floor, general->floor, 0, vm.maximum, &vm.floor, errtext);
 	if (r < 0)
 		return r;
-	r = fit_size(own->name, "start", own->start, general->start == UNSET ? 0 : general->start, vm.floor, vm.maximum,
-		     &vm.start, errtext);
+	r = fit_size(own->name, "start", own->start, general->start == UNSET ? 0 : general->start, vm.floor,
+		     vm.maximum, &vm.start, errtext);
 	if (r < 0)
 		return r;
 	*ret_vm = vm;

@@ -101,8 +101,8 @@ void memtide_config_free(struct memtide_config *config);
  * @ret_vm: nothing in it is unset; its name is that of the section, or NULL
  * @errtext: may be NULL
  *
- * A section by name goes before one by UUID.  A maximum above @ram becomes @ram; a floor or start above the maximum
- * that comes from [default] becomes the maximum, one from the VM's own section is an error.
+ * A section by name goes before one by UUID.  A maximum above @ram becomes @ram; a floor or start above the
+ * maximum that comes from [default] becomes the maximum, one from the VM's own section is an error.
  *
  * Returns 0 or -EINVAL.
  */

@@ -83,7 +83,7 @@ static int check_frame(const struct tide_vmm_hello *hello, struct memtide_errtex
 					   le32toh(hello->magic));
 	if (version != TIDE_VMM_VERSION)
 		return memtide_errtext_set(errtext, -EPROTO,
-					   "hello of version %u, this controller knows %d: update the older of the two",
+					   "hello of version %u, this controller knows %d: update the older one",
 					   version, TIDE_VMM_VERSION);
 	if (size < sizeof(*hello) || size > MEMTIDE_HELLO_MAX)
 		return memtide_errtext_set(errtext, -EPROTO, "hello of %u bytes, out of range %zu to %d", size,
@@ -115,7 +115,8 @@ static int check_hello(const struct memtide_hello_buffer *buffer, struct memtide
 		return memtide_errtext_set(errtext, -EPROTO, "hello with %u descriptors that announces %u, not %d",
 					   buffer->nr_fds, le32toh(hello->fds), TIDE_VMM_FDS);
 	if (!ram_bytes || ram_bytes > RAM_MAX || ram_bytes % VIRTIO_TIDE_PAGE_SIZE)
-		return memtide_errtext_set(errtext, -EPROTO, "hello of a VM with %" PRIu64 " bytes of RAM", ram_bytes);
+		return memtide_errtext_set(errtext, -EPROTO, "hello of a VM with %" PRIu64 " bytes of RAM",
+					   ram_bytes);
 	if (state_bytes != VIRTIO_TIDE_STATE_SIZE || counters_bytes != TIDE_COUNTERS_SIZE)
 		return memtide_errtext_set(errtext, -EPROTO, "hello with regions of %" PRIu64 " and %" PRIu64
 					   " bytes instead of %d and %d", state_bytes, counters_bytes,
@@ -148,7 +149,8 @@ static int buffer_check(struct memtide_hello_buffer *buffer, ssize_t result, str
 	if (r < 0)
 		return r;
 	if (!result)
-		return memtide_errtext_set(errtext, -ECONNRESET, "hung up after %zu bytes of hello", buffer->filled);
+		return memtide_errtext_set(errtext, -ECONNRESET, "hung up after %zu bytes of hello",
+					   buffer->filled);
 	buffer->filled += result;
 	if (buffer->filled < frame)
 		return -EAGAIN;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The hello on the vmm socket: what a device presents when it connects, and the controller's answer.  Here the bytes
- * and descriptors are checked for form; whether the VM is who it says is the caller's to find out.
+ * The hello on the vmm socket: what a device presents when it connects, and the controller's answer.  Here the
+ * bytes and descriptors are checked for form; whether the VM is who it says is the caller's to find out.
  *
- * Written for a completion loop: the caller receives into a struct memtide_hello_buffer by whatever means and feeds
- * what came.  No function here blocks but those named _wait, which are for the other side and for tests.
+ * Written for a completion loop: the caller receives into a struct memtide_hello_buffer by whatever means and
+ * feeds what came.  No function here blocks but those named _wait, which are for the other side and for tests.
  */
 #ifndef MEMTIDE_HELLO_H
 #define MEMTIDE_HELLO_H
@@ -19,7 +19,7 @@
 #include "errtext.h"
 
 #define MEMTIDE_UUID_TEXT	37	/* room for a UUID as text and its end */
-#define MEMTIDE_HELLO_MAX	1024	/* a later version's hello may be longer than ours, but not longer than this */
+#define MEMTIDE_HELLO_MAX	1024	/* a later device's hello may be longer than ours, up to this */
 #define MEMTIDE_HELLO_FLAGS	MSG_CMSG_CLOEXEC	/* flags to receive with */
 
 /* A hello, checked.  It owns its descriptors. */
@@ -57,9 +57,9 @@ void memtide_hello_start(struct memtide_hello_buffer *buffer);
  * @ret_hello: the hello, once it is complete; untouched otherwise
  * @errtext: words for an error, may be NULL
  *
- * Returns 0 when @ret_hello is complete; -EAGAIN: receive once more with @buffer->msg; -ECONNRESET: hung up early;
- * -EPROTO: not a hello, or one that is wrong; @result if that is an error.  On all but 0 and -EAGAIN every descriptor
- * that came has been closed and @buffer is done with.
+ * Returns 0 when @ret_hello is complete; -EAGAIN: receive once more with @buffer->msg; -ECONNRESET: hung up
+ * early; -EPROTO: not a hello, or one that is wrong; @result if that is an error.  On all but 0 and -EAGAIN
+ * every descriptor that came has been closed and @buffer is done with.
  */
 int memtide_hello_feed(struct memtide_hello_buffer *buffer, ssize_t result, struct memtide_hello *ret_hello,
 		       struct memtide_errtext *errtext);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A histogram with logarithmic buckets.  Values below 16 have a bucket each; above, the four bits after the highest
- * set one choose among 16 buckets of each power of two.
+ * A histogram with logarithmic buckets.  Values below 16 have a bucket each; above, the four bits after the
+ * highest set one choose among 16 buckets of each power of two.
  */
 #include "histogram.h"
 

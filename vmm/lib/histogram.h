@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A latency histogram with logarithmic buckets: fixed size, no allocation, any percentile within 6.25 % of the true
- * value from above.  (Debian packages no HdrHistogram for C.)
+ * A latency histogram with logarithmic buckets: fixed size, no allocation, any percentile within 6.25 % of the
+ * true value from above.  (Debian packages no HdrHistogram for C.)
  */
 #ifndef MEMTIDE_HISTOGRAM_H
 #define MEMTIDE_HISTOGRAM_H

@@ -188,7 +188,8 @@ int memtide_ledger_admit(struct memtide_ledger *ledger, struct memtide_ledger_vm
 }
 
 /* Did an earlier controller have the driver's word, in this epoch, for what the grant says? */
-static bool grant_holds(const struct memtide_grant *grant, const struct memtide_counters *counters, uint64_t usable)
+static bool grant_holds(const struct memtide_grant *grant, const struct memtide_counters *counters,
+			uint64_t usable)
 {
 	return grant && grant->epoch == counters->epoch && usable <= grant->charged &&
 	       counters->flags & TIDE_COUNTERS_DRIVER_OK && counters->flags & TIDE_COUNTERS_FENCED &&
@@ -275,8 +276,8 @@ int memtide_ledger_set(struct memtide_ledger_vm *vm, uint64_t ceiling, enum memt
 }
 
 /*
- * Nobody vouches for the guest any more: it may use all it has.  Where there is room it is charged for that; else its
- * limit alone holds it where it is, if it has one that may; else there is a deficit.
+ * Nobody vouches for the guest any more: it may use all it has.  Where there is room it is charged for that;
+ * else its limit alone holds it where it is, if it has one that may; else there is a deficit.
  * @lift: it also gets that much, because it will not know of a ceiling.
  */
 static void vm_lose(struct memtide_ledger_vm *vm, bool lift)
@@ -307,13 +308,14 @@ static void vm_lose(struct memtide_ledger_vm *vm, bool lift)
 /* The guest says that it has come down; the device's counts have to agree. */
 static void vm_fence(struct memtide_ledger_vm *vm, const struct memtide_counters *counters)
 {
+	uint64_t fence_usable = vm->terms.ram - min64(counters->fence_given_bytes, vm->terms.ram);
 	uint32_t fence = counters->fence_generation;
 
 	if (vm->promised <= vm->ceiling || !(counters->flags & TIDE_COUNTERS_FENCED))
 		return;
 	if (!vm->published || generation_before(fence, vm->fence_from) || generation_before(vm->published, fence))
 		return;
-	if (vm->usable > vm->ceiling || vm->terms.ram - min64(counters->fence_given_bytes, vm->terms.ram) > vm->ceiling)
+	if (vm->usable > vm->ceiling || fence_usable > vm->ceiling)
 		return;
 	vm->held = max64(vm->held, min64(vm->promised, vm->charged));
 	vm->promised = vm->ceiling;
@@ -341,7 +343,8 @@ static void vm_see_overuse(struct memtide_ledger_vm *vm)
 	vm_charge_due(vm, MEMTIDE_LEDGER_OVERUSE);
 }
 
-void memtide_ledger_observe(struct memtide_ledger_vm *vm, const struct memtide_counters *counters, uint64_t resident)
+void memtide_ledger_observe(struct memtide_ledger_vm *vm, const struct memtide_counters *counters,
+			    uint64_t resident)
 {
 	bool driver = counters->flags & TIDE_COUNTERS_DRIVER_OK;
 	bool inhibited = counters->flags & TIDE_COUNTERS_INHIBITED;

@@ -15,8 +15,8 @@
  * Lowering:	RECORD, PUBLISH, WAIT_FENCE, LIMIT_DOWN (, WAIT_FREE), RECORD: the charge falls with this
  * Raising:	room is reserved; RECORD, LIMIT_UP, PUBLISH
  *
- * A decision may be replaced by another one at any moment, in the middle of its steps: memtide_ledger_next() always
- * works out the next step from what is true now.
+ * A decision may be replaced by another one at any moment, in the middle of its steps: memtide_ledger_next()
+ * always works out the next step from what is true now.
  *
  * How a controller uses it:
  *
@@ -26,15 +26,15 @@
  *		case RECORD:	 write the grant record;		memtide_ledger_done(vm, &action); continue;
  *		case PUBLISH:	 write the state record, ring;		memtide_ledger_done(vm, &action); continue;
  *		case LIMIT_UP:
- *		case LIMIT_DOWN: memtide_ledger_limit_begin(vm, &action); hand the write to a helper, which later comes
- *				 back with memtide_ledger_limit_done(vm, what is in force now);		   continue;
+ *		case LIMIT_DOWN: memtide_ledger_limit_begin(vm, &action); hand the write to a helper, which later
+ *				 comes back with memtide_ledger_limit_done(vm, what is in force now);	continue;
  *		default:	 wait: for a notification, a helper, or to look at the memory in use again; break;
  *		}
  *	}
  *
- * All sizes are bytes of guest memory, without QEMU's overhead (the controller adds it to a cgroup's limit and takes
- * it off what it reads there).  Every operation takes constant time.  Not locked: one thread.  A failing function
- * has changed nothing.
+ * All sizes are bytes of guest memory, without QEMU's overhead (the controller adds it to a cgroup's limit and
+ * takes it off what it reads there).  Every operation takes constant time.  Not locked: one thread.  A failing
+ * function has changed nothing.
  */
 #ifndef MEMTIDE_LEDGER_H
 #define MEMTIDE_LEDGER_H
@@ -57,7 +57,7 @@ struct memtide_ledger_terms {
 	uint64_t start;		/* its ceiling where it must start throttled; floor to maximum */
 	uint32_t shares;	/* 1 to MEMTIDE_LEDGER_SHARES */
 	bool enforced;		/* it has a cgroup whose limit follows the ceiling */
-	bool throttle;		/* where there is no room for its maximum, the limit alone may hold it; needs @enforced */
+	bool throttle;		/* where there is no room for its maximum, its limit alone may hold it */
 };
 
 enum memtide_ledger_state {
@@ -76,8 +76,8 @@ enum memtide_ledger_step {
 	MEMTIDE_LEDGER_WAIT_FENCE,	/* until the device's counters show that the guest has come down */
 	MEMTIDE_LEDGER_LIMIT_DOWN,	/* lower the cgroup's limit to .limit, or to its use if that is more */
 	MEMTIDE_LEDGER_WAIT_LIMIT,	/* a limit is being written */
-	MEMTIDE_LEDGER_WAIT_FREE,	/* given memory is not seen to be free yet, or a limit could not be written as
-					   asked: observe again after a while */
+	MEMTIDE_LEDGER_WAIT_FREE,	/* given memory is not seen to be free yet, or a limit could not be
+					   written as asked: observe again after a while */
 };
 
 struct memtide_ledger_action {
@@ -135,7 +135,7 @@ struct memtide_ledger_vm {
 	bool inhibited;
 	bool unanswering;	/* as reported, as is the next one */
 	bool released;
-	bool limit_waits;	/* the last write of the limit did not reach what was asked; not before the next look */
+	bool limit_waits;	/* its last write did not reach what was asked: not again before the next look */
 	bool throttled;		/* charged less than it believes in, because the limit alone holds it */
 	struct {
 		uint32_t generation;
@@ -152,7 +152,7 @@ struct memtide_ledger_vm {
  */
 void memtide_ledger_init(struct memtide_ledger *ledger, uint64_t budget, uint64_t reserve);
 
-/* memtide_ledger_set_budget() - change it; below the charges this makes a deficit and nothing rises until it is gone */
+/* memtide_ledger_set_budget() - below the charges this makes a deficit, and nothing rises until it is gone */
 void memtide_ledger_set_budget(struct memtide_ledger *ledger, uint64_t budget, uint64_t reserve);
 
 /* memtide_ledger_deficit() - by how much the charges are above the budget */
@@ -186,9 +186,10 @@ int memtide_ledger_admit(struct memtide_ledger *ledger, struct memtide_ledger_vm
  * @grant: what an earlier controller wrote, or NULL
  * @limit: of its cgroup as it is now, or MEMTIDE_LEDGER_UNKNOWN
  *
- * Of what the grant, the device and the cgroup say the largest is charged; the maximum, unless the grant is for this
- * epoch and the guest has sent a fence in it.  There is no refusing what runs: this may make a deficit, and the sum of
- * the floors may come to exceed the budget.
+ * Of what the grant, the device and the cgroup say the largest is charged; the maximum, unless the grant is for
+ * this epoch and the guest has sent a fence in it.  Where @terms allow that its limit alone holds a VM, a limit
+ * that is found does so, and the VM is marked throttled.  There is no refusing what runs: this may make a deficit,
+ * and the sum of the floors may come to exceed the budget.
  *
  * Returns 0, -EINVAL or -E2BIG.
  */
@@ -196,7 +197,7 @@ int memtide_ledger_recover(struct memtide_ledger *ledger, struct memtide_ledger_
 			   const struct memtide_ledger_terms *terms, const struct memtide_counters *counters,
 			   const struct memtide_grant *grant, uint64_t limit);
 
-/* memtide_ledger_remove() - the VM's process is dead: nothing is charged any more.  Harmless on one that is not in. */
+/* memtide_ledger_remove() - the VM's process is dead: nothing is charged.  Harmless on one that is not in. */
 void memtide_ledger_remove(struct memtide_ledger_vm *vm);
 
 /**
@@ -205,8 +206,8 @@ void memtide_ledger_remove(struct memtide_ledger_vm *vm);
  * @ceiling: bytes, floor to maximum
  * @purse: the room that may be used if the charge has to rise for it
  *
- * To be called, also with an unchanged ceiling, whenever target or floor in the state record are to change: every call
- * makes a new generation.
+ * To be called, also with an unchanged ceiling, whenever target or floor in the state record are to change:
+ * every call makes a new generation.
  *
  * Returns 0; -ERANGE: below the floor or above the maximum; -ENOSPC: no room, or a deficit; -EBUSY: the VM is
  * inhibited, unanswering or released.
@@ -224,14 +225,15 @@ uint64_t memtide_ledger_most(const struct memtide_ledger_vm *vm, enum memtide_le
  * memtide_ledger_observe() - what the device counts, and what is in use
  * @vm: an entry
  * @counters: just read
- * @resident: memory in use by the guest on the host: its cgroup's memory.current or its process's resident size, less
- *	QEMU's overhead; MEMTIDE_LEDGER_UNKNOWN counts given pieces below 2 MiB as not free
+ * @resident: memory in use by the guest on the host: its cgroup's memory.current or its process's resident
+ *	size, less QEMU's overhead; MEMTIDE_LEDGER_UNKNOWN counts given pieces below 2 MiB as not free
  *
- * Notices drivers that come and go, resets, inhibition, fences and memory that has become free.  A fence counts if it
- * is for the present ceiling and the device's own counts, then and now, show no more usable memory than that.
- * To be called after every notification and, in WAIT_FREE, from time to time.
+ * Notices drivers that come and go, resets, inhibition, fences and memory that has become free.  A fence counts
+ * if it is for the present ceiling and the device's own counts, then and now, show no more usable memory than
+ * that.  To be called after every notification and, in WAIT_FREE, from time to time.
  */
-void memtide_ledger_observe(struct memtide_ledger_vm *vm, const struct memtide_counters *counters, uint64_t resident);
+void memtide_ledger_observe(struct memtide_ledger_vm *vm, const struct memtide_counters *counters,
+			    uint64_t resident);
 
 /**
  * memtide_ledger_unanswering() - the driver does not answer, or does again
@@ -251,7 +253,7 @@ int memtide_ledger_release(struct memtide_ledger_vm *vm, bool release);
  * memtide_ledger_change() - new terms from an administrator
  * @vm: an entry
  * @floor: a ceiling below it stays until memtide_ledger_set() raises it
- * @maximum: a ceiling above it comes down
+ * @maximum: a ceiling above it comes down; a higher maximum gives nothing by itself
  * @shares: see the terms
  *
  * Returns 0, -EINVAL: out of order or range; -EDQUOT: the floors' sum would not fit the budget.
@@ -295,8 +297,8 @@ enum memtide_ledger_state memtide_ledger_state(const struct memtide_ledger_vm *v
 /**
  * memtide_ledger_entitlement() - what the VM may claim against others' use
  *
- * Its floor and, by shares, its part of the budget beyond all floors; capped at its maximum.  Nothing is stored: it
- * follows every change at once.
+ * Its floor and, by shares, its part of the budget beyond all floors; capped at its maximum.  Nothing is
+ * stored: it follows every change at once.
  */
 uint64_t memtide_ledger_entitlement(const struct memtide_ledger_vm *vm);
 

@@ -45,7 +45,7 @@ int memtide_record_read(const void *shared, void *ret_copy, size_t size)
 			continue;
 		}
 		copy_words(ret_copy, shared, size);
-		/* Pairs with the release fence in memtide_record_write(): who sees its words sees its odd count. */
+		/* Pairs with the fence in memtide_record_write(): who sees its words sees its odd count. */
 		__atomic_thread_fence(__ATOMIC_ACQUIRE);
 		after = __atomic_load_n(seq, __ATOMIC_RELAXED);
 		if (before == after) {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Sequence-counted records in shared memory: state and statistics in the guest's region, counters and grant in the
- * counters page.  Reading takes a consistent copy within a bounded number of tries, whatever the writer does, and
- * checks it; what comes out is in host byte order and of a type of its own.  One writer for each record; any number
- * of readers in any threads.
+ * Sequence-counted records in shared memory: state and statistics in the guest's region, counters and grant in
+ * the counters page.  Reading takes a consistent copy within a bounded number of tries, whatever the writer
+ * does, and checks it; what comes out is in host byte order and of a type of its own.  One writer for each
+ * record; any number of readers in any threads.
  *
  * Every reader here returns 0, -EAGAIN when no consistent copy was to be had (keep what you had), or -EPROTO when
  * the record says something impossible, and leaves its output untouched on failure.
@@ -54,12 +54,13 @@ struct memtide_state {
 
 void memtide_state_write(struct virtio_tide_state *shared, const struct memtide_state *state);
 
-/* memtide_state_read() - for a guest's side only (tests and fake peers): the host never believes what it reads there */
+/* memtide_state_read() - for a guest's side only (tests, fake peers): the host never believes what is there */
 int memtide_state_read(const struct virtio_tide_state *shared, struct memtide_state *ret_state);
 
 /*
- * A guest's statistics, checked: no size is above the VM's RAM, unknown flags are gone.  They are still a guest's
- * words: good for guessing what it needs, never for accounting.  Counters are as the guest wrote them and may jump.
+ * A guest's statistics, checked: no size is above the VM's RAM, unknown flags are gone.  They are still a
+ * guest's words: good for guessing what it needs, never for accounting.  Counters are as the guest wrote them
+ * and may jump.
  */
 struct memtide_stats {
 	uint32_t refresh;
@@ -100,7 +101,8 @@ struct memtide_stats {
  *
  * Returns 0 or -EAGAIN.
  */
-int memtide_stats_read(const struct virtio_tide_stats *shared, uint64_t ram_bytes, struct memtide_stats *ret_stats);
+int memtide_stats_read(const struct virtio_tide_stats *shared, uint64_t ram_bytes,
+		       struct memtide_stats *ret_stats);
 
 /* memtide_stats_write() - for a guest's side only (tests and fake peers); @clamped is not written */
 void memtide_stats_write(struct virtio_tide_stats *shared, const struct memtide_stats *stats);

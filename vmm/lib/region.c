@@ -31,7 +31,8 @@ static int check_file(int fd, const char *what, size_t size, struct memtide_errt
 		return memtide_errtext_set(errtext, -EINVAL, "%s: not a memfd: %s", what, strerror(errno));
 	if ((seals & SIZE_SEALS) != SIZE_SEALS)
 		return memtide_errtext_set(errtext, -EPERM,
-					   "%s: its size is not sealed: it needs F_SEAL_SHRINK and F_SEAL_GROW", what);
+					   "%s: its size is not sealed, it needs F_SEAL_SHRINK and F_SEAL_GROW",
+					   what);
 	/* The size is looked at after the seals, so it stays what is found here. */
 	if (fstat(fd, &st) < 0)
 		return memtide_errtext_set(errtext, -errno, "%s: %s", what, strerror(errno));
@@ -54,7 +55,8 @@ int memtide_region_map(int fd, const char *what, size_t size, struct memtide_reg
 	start = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
 	if (start == MAP_FAILED) {
 		r = errno == EACCES ? -EPERM : -errno;
-		return memtide_errtext_set(errtext, r, "%s: cannot be mapped for writing: %s", what, strerror(errno));
+		return memtide_errtext_set(errtext, r, "%s: cannot be mapped for writing: %s", what,
+					   strerror(errno));
 	}
 	ret_region->start = start;
 	ret_region->size = size;

@@ -24,8 +24,9 @@ struct memtide_region {
  * @ret_region: untouched on failure
  * @errtext: words for an error, may be NULL
  *
- * Returns 0, -EINVAL (no memfd of ordinary pages, or not of this size), -EPERM (its size is not sealed, or it cannot
- * be written to), or what mmap() says.  Any thread; the pages are made present, so this may take a while.
+ * Returns 0, -EINVAL (no memfd of ordinary pages, or not of this size), -EPERM (its size is not sealed, or it
+ * cannot be written to), or what mmap() says.  Any thread; the pages are made present, so this may take a
+ * while.
  */
 int memtide_region_map(int fd, const char *what, size_t size, struct memtide_region *ret_region,
 		       struct memtide_errtext *errtext);

@@ -61,8 +61,9 @@ void memtide_ring_consume_from(struct memtide_ring_consumer *consumer, struct vi
  * @ret_events: room for @max records
  * @max: at most so many, and never more than VIRTIO_TIDE_RING_RECORDS
  *
- * Returns how many were taken; fewer than asked for means the ring was seen empty.  -EPROTO if the producer's index
- * is impossible, as after a reset of the peer: everything in the ring is skipped and the next call starts afresh.
+ * Returns how many were taken; fewer than asked for means the ring was seen empty.  -EPROTO if the producer's
+ * index is impossible, as after a reset of the peer: everything in the ring is skipped and the next call starts
+ * afresh.
  */
 int memtide_ring_pull(struct memtide_ring_consumer *consumer, struct memtide_event *ret_events, unsigned int max);
 
