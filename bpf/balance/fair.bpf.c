@@ -3,16 +3,17 @@
  * fair: memory goes where it is used; nobody loses what it is entitled to and uses.
  *
  * What it does.  Every VM is entitled to its floor and its share of the rest of the budget.  What it needs is
- * estimated from what its kernel shows: memory that cannot be freed without swapping is needed; a VM that reads again
- * what it lost (refaults), or is under pressure, needs more than it has; a VM that does neither for a while
- * needs less, halfway down to what it cannot free with each step.  The budget is then handed out in three rounds: to
- * everybody what it needs up to its entitlement; of what is left, less the controller's reserve, to those that need
- * more, by shares; and what is still left stays where it is, so that memory moves only when somebody wants it.
+ * estimated from what its kernel shows: memory that cannot be freed without swapping is needed; a VM that reads
+ * again what it lost (refaults), or is under pressure, needs more than it has; a VM that does neither for a
+ * while needs less, halfway down to what it cannot free with each step.  The budget is then handed out in three
+ * rounds: to everybody what it needs up to its entitlement; of what is left, less the controller's reserve, to
+ * those that need more, by shares; and what is still left stays where it is, so that memory moves only when
+ * somebody wants it.
  *
  * Taking memory is also how idle memory is told from hot memory: a guest that reads all it needs from its cache
- * looks idle until it misses some of it.  A VM that refaults soon after it was shrunk gets back what it had, up to its
- * entitlement before anybody's loan, and from then on has to be calm for longer until it counts as idle, twice as
- * long each time.
+ * looks idle until it misses some of it.  A VM that refaults soon after it was shrunk gets back what it had, up
+ * to its entitlement before anybody's loan, and from then on has to be calm for longer until it counts as idle,
+ * twice as long each time.
  *
  * Idle memory within an entitlement is taxed, after Waldspurger, "Memory Resource Management in VMware ESX Server"
  * (OSDI 2002): of memory that is idle, a VM keeps only a part.  There the rate is 75 %, since memory comes back at
@@ -21,11 +22,12 @@
  *
  * Where it works: loads that come and go, page cache against page cache, bursts inside the entitlement.
  *
- * Where it fails: loads that come back sooner than their caches can fill (some seconds) pay for what was moved away
- * meanwhile; regret makes that rare after the first few times.  It cannot see the worth of a miss, a slow disk's counts
- * like a fast one's.  Loads that read through more than all memory, once, refault little and get little, which is
- * right; read in a circle they refault for ever and get all that is left over, which helps nobody.  A guest that lies
- * about refaults gets what others do not use, as one that reads in a circle does; it gets nobody's used entitlement.
+ * Where it fails: loads that come back sooner than their caches can fill (some seconds) pay for what was moved
+ * away meanwhile; regret makes that rare after the first few times.  It cannot see the worth of a miss, a slow
+ * disk's counts like a fast one's.  Loads that read through more than all memory, once, refault little and get
+ * little, which is right; read in a circle they refault for ever and get all that is left over, which helps
+ * nobody.  A guest that lies about refaults gets what others do not use, as one that reads in a circle does; it
+ * gets nobody's used entitlement.
  */
 #include "tide_balance_bpf.h"
 
@@ -35,11 +37,11 @@ KNOB(__u32, busy_refaults, 100, 1, 10000000, "refaults per second from which a V
 KNOB(__u32, horizon_ms, 2000, 10, 600000, "a busy VM may grow by as much as it refaults in this time");
 KNOB(__u32, idle_ms, 2000, 100, 3600000, "a VM without refaults and pressure for this long is idle");
 KNOB(__u32, step_ms, 250, 10, 600000, "a VM is not shrunk again before this time is over");
-KNOB(__u32, regret_ms, 10000, 100, 3600000, "refaults within this time after shrinking a VM mean that it was wrong");
+KNOB(__u32, regret_ms, 10000, 100, 3600000, "refaults so soon after shrinking a VM mean that it was wrong");
 KNOB(__u32, hold_ms, 8000, 100, 3600000, "such a VM then counts as idle only after this long; doubles each time");
 KNOB(__u32, hold_max_ms, 120000, 100, 86400000, "how long that may become");
 KNOB(__u32, idle_tax_percent, 90, 0, 100, "how much of its idle memory a VM gives up, in percent");
-KNOB(__u64, change_bytes, 8388608, 4096, 1099511627776, "changes smaller than this are not made, except under pressure");
+KNOB(__u64, change_bytes, 8388608, 4096, 1099511627776, "smaller changes are not made, except under pressure");
 
 #define PAGE_SHIFT	12
 #define CAP_PASSES	4
@@ -49,7 +51,7 @@ enum {
 	NEED,		/* bytes that this VM needs, zero before the first round */
 	ACTIVE_AT,	/* when it was last busy or under pressure */
 	SHRUNK_AT,	/* when it was last shrunk, zero if never */
-	BEFORE,		/* bytes that it had before it was last shrunk as idle, zero if that is no longer of interest */
+	BEFORE,		/* bytes that it had before it was last shrunk as idle; zero once that is regretted */
 	HOLD_MS,	/* how long it must be calm until it counts as idle; idle_ms if that is longer */
 	ENTITLED,	/* bytes; of this round */
 	ALLOC,		/* bytes; of this round */
@@ -75,8 +77,8 @@ enum {
 };
 
 /*
- * What a round adds up.  Not on the stack, where the verifier would follow every value that a walk can leave in it; and
- * not static, or the compiler takes it apart into variables that no longer fit their BTF.
+ * What a round adds up.  Not on the stack, where the verifier would follow every value that a walk can leave in
+ * it; and not static, or the compiler takes it apart into variables that no longer fit their BTF.
  */
 struct tally {
 	__u64 now;		/* ms */
@@ -270,7 +272,10 @@ static long fill_pass(__u32 i, void *ctx)
 	return 0;
 }
 
-/* Hand out what is left by shares, nobody more than it may take in this stage; what is not taken is shared again. */
+/*
+ * Hand out what is left by shares, nobody more than it may take in this stage; what is not taken is shared
+ * again.
+ */
 static void fill(struct balance_table *t, __u64 stage)
 {
 	tally.stage = stage;

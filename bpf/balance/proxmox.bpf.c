@@ -28,7 +28,7 @@ KNOB(__u32, target_percent, 80, 1, 100, "use of the budget that is aimed at, in 
 KNOB(__u32, interval_ms, 10000, 100, 3600000, "time between two rounds that may change something");
 KNOB(__u64, step_bytes, 104857600, 1048576, 1099511627776, "most that one VM may move in a round");
 KNOB(__u64, deadband_bytes, 10485760, 0, 1099511627776, "a goal below this, up or down, changes nothing");
-KNOB(__u32, pressed_percent, 25, 0, 100, "a VM with less free memory than this part of its floor is under pressure");
+KNOB(__u32, pressed_percent, 25, 0, 100, "a VM with less of its floor than this free is under pressure");
 
 /* A pass that moves anything moves at least one VM to a bound; real hosts settle in a few. */
 #define MAX_PASSES	32
@@ -57,8 +57,8 @@ struct change {
 };
 
 /*
- * Not on the stack, where the verifier would follow every value that a walk can leave in it; and not static, or the
- * compiler takes it apart into variables that no longer fit their BTF.
+ * Not on the stack, where the verifier would follow every value that a walk can leave in it; and not static, or
+ * the compiler takes it apart into variables that no longer fit their BTF.
  */
 struct change change;
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The demo's story, played in a model: is fair worth more work than fixed limits and than proxmox, and does it keep its
- * promises?  Policies run for real, through the loader and BPF_PROG_RUN, and so do the controller's bounds; guests
- * are a model: an LRU list of file blocks read by Zipf's law, anonymous memory, and a driver that gives, takes back and
- * claims as virtio_tide does.
+ * The demo's story, played in a model: is fair worth more work than fixed limits and than proxmox, and does it
+ * keep its promises?  Policies run for real, through the loader and BPF_PROG_RUN, and so do the controller's
+ * bounds; guests are a model: an LRU list of file blocks read by Zipf's law, anonymous memory, and a driver
+ * that gives, takes back and claims as virtio_tide does.
  *
  * A model: its numbers say which of two policies is better, not how good either is.
  *
@@ -37,7 +37,7 @@
 #define BLOCK		(64 * UINT64_C(1024))
 #define BLOCKS		(1536 * MIB / BLOCK)
 #define THETA		0.8
-#define FIXED		(190 * MIB)	/* kernel, page tables and the load's own memory: measured in the lab's guest */
+#define FIXED		(190 * MIB)	/* what is neither cache nor burst: kernel, load, page tables */
 #define BURST		(320 * MIB)
 #define BURST_MS	1000
 #define BURST_HOLD_MS	4000
@@ -225,8 +225,14 @@ static uint64_t available(const struct guest *g)
 static struct decide_vm view(const struct guest *g)
 {
 	return (struct decide_vm){
-		.flags = flags(g), .floor = FLOOR, .maximum = MAXIMUM, .entitlement = ENTITLED, .usable = g->usable,
-		.target = g->target, .ceiling = g->ceiling, .available = available(g),
+		.flags = flags(g),
+		.floor = FLOOR,
+		.maximum = MAXIMUM,
+		.entitlement = ENTITLED,
+		.usable = g->usable,
+		.target = g->target,
+		.ceiling = g->ceiling,
+		.available = available(g),
 	};
 }
 
@@ -369,9 +375,10 @@ static void apply(struct world *w, const struct balance_table *t, bool raise)
 		else if (change.ceiling != g->ceiling || change.target != g->target)
 			set(w, g, change.target, change.ceiling);
 		if (verbose)
-			printf("# %7" PRIu64 " vm%d reason %u rule %u: target %" PRIu64 " ceiling %" PRIu64 " -> %" PRIu64 " %" PRIu64
-			       " (usable %" PRIu64 ", refaults %.0f)\n", w->now_ms, i + 1, row->reason, row->rule,
-			       (uint64_t)row->target / MIB, (uint64_t)row->ceiling / MIB, g->target / MIB, g->ceiling / MIB,
+			printf("# %7" PRIu64 " vm%d reason %u rule %u: target %" PRIu64 " ceiling %" PRIu64
+			       " -> %" PRIu64 " %" PRIu64 " (usable %" PRIu64 ", refaults %.0f)\n",
+			       w->now_ms, i + 1, row->reason, row->rule, (uint64_t)row->target / MIB,
+			       (uint64_t)row->ceiling / MIB, g->target / MIB, g->ceiling / MIB,
 			       (uint64_t)row->usable / MIB, g->rate);
 	}
 }
@@ -507,11 +514,12 @@ static struct outcome play(const struct story *story, struct memtide_policy *pol
 				sample(w, &w->guest[i]);
 			drive(w, &w->guest[i]);
 		}
-		if (policy && ((w->round_wanted && w->now_ms >= w->round_ms + ROUND_MS) || w->now_ms >= w->round_ms + TICK_MS))
+		if (policy && ((w->round_wanted && w->now_ms >= w->round_ms + ROUND_MS) ||
+			       w->now_ms >= w->round_ms + TICK_MS))
 			run_round(w);
 		if (verbose && w->now_ms % 5000 == 0)
-			printf("# %7" PRIu64 " %5" PRIu64 " %5" PRIu64 " %5" PRIu64 "\n", w->now_ms, w->guest[0].usable / MIB,
-			       w->guest[1].usable / MIB, w->guest[2].usable / MIB);
+			printf("# %7" PRIu64 " %5" PRIu64 " %5" PRIu64 " %5" PRIu64 "\n", w->now_ms,
+			       w->guest[0].usable / MIB, w->guest[1].usable / MIB, w->guest[2].usable / MIB);
 	}
 	outcome = (struct outcome){ .moved = w->moved, .broken = w->broken, .changes = w->changes };
 	for (int i = 0; i < GUESTS; i++) {
@@ -584,10 +592,10 @@ static bool tell(const struct story *story, const struct options *o, int number)
 	bool ok = !fair.broken && !proxmox.broken && !fair.oom_kills && than_fixed >= story->than_fixed &&
 		  than_proxmox >= story->than_proxmox && fair.changes <= story->changes;
 
-	printf("%sok %d - %s: %.2f times the work of fixed limits (at least %.2f), %.2f of proxmox (at least %.2f), %" PRIu64
-	       " kills, %" PRIu64 " changes (at most %u), %.1f GiB moved\n", ok ? "" : "not ", number, story->name, than_fixed,
-	       story->than_fixed, than_proxmox, story->than_proxmox, fair.oom_kills, fair.changes, story->changes,
-	       (double)fair.moved / GIB);
+	printf("%sok %d - %s: %.2f times the work of fixed limits (at least %.2f), %.2f of proxmox (at least "
+	       "%.2f), %" PRIu64 " kills, %" PRIu64 " changes (at most %u), %.1f GiB moved\n",
+	       ok ? "" : "not ", number, story->name, than_fixed, story->than_fixed, than_proxmox,
+	       story->than_proxmox, fair.oom_kills, fair.changes, story->changes, (double)fair.moved / GIB);
 	return ok;
 }
 

@@ -18,13 +18,17 @@
 const char *policy_file(const char *name);
 
 /*
- * Load policy @name with knobs, given as NAME, VALUE, ..., NULL.  Skips the test where this process may not load BPF
- * programs; fails it for any other reason.
+ * Load policy @name with knobs, given as NAME, VALUE, ..., NULL.  Skips the test where this process may not
+ * load BPF programs; fails it for any other reason.
  */
 struct memtide_policy *load_policy(const char *name, ...) __attribute__((sentinel));
 
-/* Row @i as a managed VM of @size bytes in everything, with @floor and @maximum, 100 shares, all its memory in use. */
-struct balance_vm *put_vm(struct balance_table *table, uint32_t i, uint64_t size, uint64_t floor, uint64_t maximum);
+/*
+ * Row @i as a managed VM of @size bytes in everything, with @floor and @maximum, 100 shares, all its memory in
+ * use.
+ */
+struct balance_vm *put_vm(struct balance_table *table, uint32_t i, uint64_t size, uint64_t floor,
+			  uint64_t maximum);
 
 /* One round at @time_ms; host.charged is summed up from the rows.  Fails the test if it does not run. */
 void run_round(struct memtide_policy *policy, uint64_t time_ms);

@@ -84,7 +84,10 @@ static void test_idle_memory_goes_to_the_busy(void **state)
 		table->vm[0].available = 0;
 		run_round(policy, s * 1000);
 	}
-	/* The busy one has all that it may have.  What it leaves is the others', and a part of that only their credit. */
+	/*
+	 * The busy one has all that it may have.  What it leaves is the others', and a part of that only their
+	 * credit.
+	 */
 	assert_true(table->vm[0].ceiling > MAXIMUM - 16 * MIB);
 	assert_true(table->vm[1].target < 448 * MIB);
 	assert_true(table->vm[1].ceiling > table->vm[1].target + 32 * MIB);
@@ -128,7 +131,8 @@ static void test_unused_claims_count_for_nothing(void **state)
 	table->vm[0].flags |= BALANCE_VM_UNUSED;
 	run_round(policy, 9000);
 	for (int i = 0; i < 3; i++)
-		assert_true(table->vm[i].reason == BALANCE_KEEP || table->vm[i].new_ceiling <= table->vm[i].ceiling);
+		assert_true(table->vm[i].reason == BALANCE_KEEP ||
+			    table->vm[i].new_ceiling <= table->vm[i].ceiling);
 }
 
 static void test_others_are_left_alone(void **state)
@@ -173,7 +177,8 @@ static void test_regrets(void **state)
 	table->vm[1].refault_file_rate = 0;
 	for (int ms = 6000; ms < 12000; ms += 500) {
 		run_round(policy, ms);
-		assert_true(table->vm[1].reason == BALANCE_KEEP || table->vm[1].new_ceiling >= table->vm[1].ceiling);
+		assert_true(table->vm[1].reason == BALANCE_KEEP ||
+			    table->vm[1].new_ceiling >= table->vm[1].ceiling);
 		carry_out(table);
 	}
 }
@@ -188,7 +193,8 @@ static void test_a_smaller_budget(void **state)
 	for (int s = 2; s < 20; s++) {
 		run_round(policy, s * 1000);
 		for (int i = 0; i < 3; i++)
-			assert_true(table->vm[i].reason == BALANCE_KEEP || table->vm[i].reason == BALANCE_SHRINK_BUDGET ||
+			assert_true(table->vm[i].reason == BALANCE_KEEP ||
+				    table->vm[i].reason == BALANCE_SHRINK_BUDGET ||
 				    table->vm[i].reason == BALANCE_SHRINK_LOAN);
 		if (s == 2)
 			assert_int_equal(table->vm[0].reason, BALANCE_SHRINK_BUDGET);

@@ -74,8 +74,8 @@ static void test_every_kind_of_knob(void **state)
 
 static void test_set_values_arrive(void **state)
 {
-	struct memtide_policy *policy = load_policy("minimal", "flag", "false", "offset", "-300", "bytes", "64MiB", "plain",
-						    "0x10", NULL);
+	struct memtide_policy *policy =
+		load_policy("minimal", "flag", "false", "offset", "-300", "bytes", "64MiB", "plain", "0x10", NULL);
 
 	run_round(policy, 1);
 	assert_int_equal(memtide_policy_table(policy)->state[0], 0);

@@ -56,7 +56,8 @@ static void draw(FILE *out, struct bar_style style, enum bar_kind kind, int time
 		fputs("\033[0m", out);
 }
 
-void bar_draw(FILE *out, struct bar_style style, const struct bar_piece *pieces, size_t nr, uint64_t scale, int width)
+void bar_draw(FILE *out, struct bar_style style, const struct bar_piece *pieces, size_t nr, uint64_t scale,
+	      int width)
 {
 	double sum = 0;
 	int at = 0;

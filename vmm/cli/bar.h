@@ -44,7 +44,8 @@ int bar_columns(FILE *out);
  *
  * A piece that is not zero shows at least once, as long as there is room.
  */
-void bar_draw(FILE *out, struct bar_style style, const struct bar_piece *pieces, size_t nr, uint64_t scale, int width);
+void bar_draw(FILE *out, struct bar_style style, const struct bar_piece *pieces, size_t nr, uint64_t scale,
+	      int width);
 
 /* One sample of @kind, for a legend. */
 void bar_sample(FILE *out, struct bar_style style, enum bar_kind kind);

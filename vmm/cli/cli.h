@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What memtide's commands share: the options of one call, and the table of commands.  One file per noun; each command
- * is one function.
+ * What memtide's commands share: the options of one call, and the table of commands.  One file per noun; each
+ * command is one function.
  */
 #ifndef MEMTIDE_CLI_H
 #define MEMTIDE_CLI_H

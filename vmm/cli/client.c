@@ -68,16 +68,19 @@ const char *client_connect_words(const char *path, int error, char *ret_text, si
 	switch (-error) {
 	case ENOENT:
 	case ECONNREFUSED:
-		snprintf(ret_text, size, "no memtided at %s: start it, or name its control socket with --socket PATH", path);
+		snprintf(ret_text, size,
+			 "no memtided at %s: start it, or name its control socket with --socket PATH", path);
 		break;
 	case EACCES:
 	case EPERM:
-		snprintf(ret_text, size, "not allowed to connect to %s: be root, or a member of the group that memtided's "
-			 "configuration names", path);
+		snprintf(ret_text, size,
+			 "not allowed to connect to %s: be root, or a member of the group that memtided's "
+			 "configuration names",
+			 path);
 		break;
 	case ENAMETOOLONG:
-		snprintf(ret_text, size, "%s has %zu bytes, a socket's path has at most %zu: use a shorter one", path,
-			 strlen(path), sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
+		snprintf(ret_text, size, "%s has %zu bytes, a socket's path has at most %zu: use a shorter one",
+			 path, strlen(path), sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
 		break;
 	default:
 		snprintf(ret_text, size, "cannot connect to %s: %s", path, strerror(-error));
@@ -146,8 +149,8 @@ static json_t *next_object(struct client *client)
 
 json_t *client_call(struct client *client, const char *method, json_t *params)
 {
-	json_t *call = json_pack("{s:s, s:I, s:s, s:o}", "jsonrpc", "2.0", "id", (json_int_t)++client->id, "method", method,
-				 "params", params ?: json_object());
+	json_t *call = json_pack("{s:s, s:I, s:s, s:o}", "jsonrpc", "2.0", "id", (json_int_t)++client->id,
+				 "method", method, "params", params ?: json_object());
 	char *text = call ? json_dumps(call, JSON_COMPACT) : NULL;
 	json_t *reply = NULL;
 	int r;
@@ -216,7 +219,9 @@ json_t *client_ask_on(struct client *client, const struct cli *cli, const char *
 		if (errno == ECONNRESET)
 			cli_failed("memtided at %s hung up before it answered: its log says why", cli->socket);
 		else if (errno == EPROTO)
-			cli_failed("what answers at %s is not memtided: name its control socket with --socket PATH", cli->socket);
+			cli_failed("what answers at %s is not memtided: name its control socket with --socket "
+				   "PATH",
+				   cli->socket);
 		else
 			cli_failed("no answer from %s: %m", cli->socket);
 		return NULL;

@@ -29,8 +29,8 @@ const char *client_connect_words(const char *path, int error, char *ret_text, si
  * @method: see vmm/lib/control.h
  * @params: an object; the reference is taken over
  *
- * Returns the whole reply, with "result" or "error", or NULL with errno set: EPROTO if it is no reply, ECONNRESET if
- * the daemon hung up.
+ * Returns the whole reply, with "result" or "error", or NULL with errno set: EPROTO if it is no reply,
+ * ECONNRESET if the daemon hung up.
  */
 json_t *client_call(struct client *client, const char *method, json_t *params);
 
@@ -49,8 +49,8 @@ struct cli;
 /**
  * client_ask() - connect, call once, hang up
  *
- * Returns the reply's "result", to be released by the caller.  On failure prints the daemon's words, with --json the
- * error object, and returns NULL.
+ * Returns the reply's "result", to be released by the caller.  On failure prints the daemon's words, with
+ * --json the error object, and returns NULL.
  */
 json_t *client_ask(const struct cli *cli, const char *method, json_t *params);
 

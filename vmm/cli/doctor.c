@@ -36,7 +36,8 @@ struct report {
 
 /* Add a finding; @mend is what to do, "" where there is nothing to do. */
 __attribute__((format(printf, 5, 6)))
-static void find(struct report *report, const char *check, enum verdict verdict, const char *mend, const char *format, ...)
+static void find(struct report *report, const char *check, enum verdict verdict, const char *mend,
+		 const char *format, ...)
 {
 	char text[400];
 	va_list args;
@@ -88,19 +89,22 @@ static void check_bpf(struct report *report)
 
 	uname(&name);
 	if (geteuid()) {
-		find(report, "bpf", UNKNOWN, "run memtide doctor as root", "whether kernel %s runs balance policies shows only "
-		     "to root", name.release);
+		find(report, "bpf", UNKNOWN, "run memtide doctor as root",
+		     "whether kernel %s runs balance policies shows only to root", name.release);
 		return;
 	}
 	libbpf_set_print(silent);
 	program = libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_SYSCALL, NULL);
 	helper = libbpf_probe_bpf_helper(BPF_PROG_TYPE_SYSCALL, BPF_FUNC_loop, NULL);
 	if (program == 1 && helper == 1)
-		find(report, "bpf", FINE, "", "kernel %s runs balance policies (BPF syscall programs, bpf_loop)", name.release);
+		find(report, "bpf", FINE, "", "kernel %s runs balance policies (BPF syscall programs, bpf_loop)",
+		     name.release);
 	else
-		find(report, "bpf", WRONG, "boot a kernel of 5.17 or later with CONFIG_BPF_SYSCALL and CONFIG_BPF_JIT, and no "
-		     "lockdown=confidentiality", "kernel %s does not run balance policies (syscall programs: %s, bpf_loop: %s)",
-		     name.release, program == 1 ? "yes" : "no", helper == 1 ? "yes" : "no");
+		find(report, "bpf", WRONG,
+		     "boot a kernel of 5.17 or later with CONFIG_BPF_SYSCALL and CONFIG_BPF_JIT, and no "
+		     "lockdown=confidentiality",
+		     "kernel %s does not run balance policies (syscall programs: %s, bpf_loop: %s)", name.release,
+		     program == 1 ? "yes" : "no", helper == 1 ? "yes" : "no");
 }
 
 static void check_btf(struct report *report)
@@ -132,18 +136,20 @@ static void check_cgroup(struct report *report)
 	char text[400];
 
 	if (read_start("/sys/fs/cgroup/cgroup.controllers", text, sizeof(text))) {
-		find(report, "cgroup", NOTE, "mount cgroup v2 on /sys/fs/cgroup (boot with systemd.unified_cgroup_hierarchy=1)",
+		find(report, "cgroup", NOTE,
+		     "mount cgroup v2 on /sys/fs/cgroup (boot with systemd.unified_cgroup_hierarchy=1)",
 		     "no cgroup v2: VMs are managed, but nothing holds one to its ceiling");
 		return;
 	}
 	if (!has_word(text, "memory")) {
-		find(report, "cgroup", NOTE, "boot without cgroup_disable=memory and without the memory controller of cgroup v1",
-		     "cgroup v2 has no memory controller here: VMs are managed, but nothing holds one to its ceiling");
+		find(report, "cgroup", NOTE,
+		     "boot without cgroup_disable=memory and without the memory controller of cgroup v1",
+		     "cgroup v2 has no memory controller: VMs are managed, but nothing holds one to its ceiling");
 		return;
 	}
 	if (read_start("/sys/fs/cgroup/cgroup.subtree_control", text, sizeof(text)) || !has_word(text, "memory"))
 		find(report, "cgroup", NOTE, "echo +memory > /sys/fs/cgroup/cgroup.subtree_control",
-		     "the memory controller is not handed down from the root cgroup: VMs there cannot be held to a ceiling");
+		     "the root cgroup does not hand the memory controller down: nothing holds VMs to ceilings");
 	else
 		find(report, "cgroup", FINE, "", "cgroup v2 with the memory controller");
 }
@@ -167,7 +173,8 @@ static void check_kvm(struct report *report)
 		close(fd);
 		find(report, "kvm", FINE, "", "/dev/kvm can be opened");
 	} else if (errno == EACCES) {
-		find(report, "kvm", UNKNOWN, "run memtide doctor as root, or as a member of group kvm", "/dev/kvm may not be opened");
+		find(report, "kvm", UNKNOWN, "run memtide doctor as root, or as a member of group kvm",
+		     "/dev/kvm may not be opened");
 	} else {
 		find(report, "kvm", NOTE, "modprobe kvm_intel or kvm_amd; in a VM, allow nested virtualisation",
 		     "no usable /dev/kvm (%s): VMs run in emulation, slowly", strerror(errno));
@@ -213,10 +220,12 @@ static void check_ksm(struct report *report)
 	}
 	read_start("/sys/kernel/mm/ksm/pages_sharing", sharing, sizeof(sharing));
 	if (strcmp(run, "1"))
-		find(report, "ksm", FINE, "", "KSM is off; what it would save is never granted away, so nothing is missing");
+		find(report, "ksm", FINE, "",
+		     "KSM is off; what it would save is never granted away, so nothing is missing");
 	else
 		find(report, "ksm", NOTE, "echo 2 > /sys/kernel/mm/ksm/run where tenants do not trust each other",
-		     "KSM runs for all VMs alike (%s pages shared): tenants can learn of each other's pages", sharing);
+		     "KSM runs for all VMs alike (%s pages shared): tenants can learn of each other's pages",
+		     sharing);
 }
 
 /* Is pid @pid a QEMU, and has it the device?  -1 if it is none. */
@@ -245,7 +254,8 @@ static int qemu_has_device(const char *pid, char *ret_name, size_t size)
 	device = strstr(text, "virtio-tide") != NULL;
 	*ret_name = '\0';
 	if (strstr(text, " -name "))
-		snprintf(ret_name, size, "%.*s", (int)strcspn(strstr(text, " -name ") + 7, " ,"), strstr(text, " -name ") + 7);
+		snprintf(ret_name, size, "%.*s", (int)strcspn(strstr(text, " -name ") + 7, " ,"),
+			 strstr(text, " -name ") + 7);
 	if (!strncmp(ret_name, "guest=", 6))
 		memmove(ret_name, ret_name + 6, strlen(ret_name + 6) + 1);
 	return device;
@@ -259,13 +269,18 @@ static void check_qemus(struct report *report)
 	char name[64];
 
 	while (proc && (entry = readdir(proc))) {
-		int device = isdigit((unsigned char)entry->d_name[0]) ? qemu_has_device(entry->d_name, name, sizeof(name)) : -1;
+		int device = -1;
+
+		if (isdigit((unsigned char)entry->d_name[0]))
+			device = qemu_has_device(entry->d_name, name, sizeof(name));
 
 		with += device == 1;
 		without += device == 0;
 		if (device == 0)
-			find(report, "vm", NOTE, "start it with -chardev socket,id=tide,path=/run/memtide/vmm.sock,reconnect-ms=1000 "
-			     "-device virtio-tide-pci,chardev=tide", "VM %s (pid %s) has no virtio-tide device and is not managed",
+			find(report, "vm", NOTE,
+			     "start it with -chardev socket,id=tide,path=/run/memtide/vmm.sock,reconnect-ms=1000 "
+			     "-device virtio-tide-pci,chardev=tide",
+			     "VM %s (pid %s) has no virtio-tide device and is not managed",
 			     *name ? name : "without a name", entry->d_name);
 	}
 	if (proc)
@@ -283,14 +298,17 @@ static void check_managed(struct report *report, const json_t *status)
 		const char *name = reply_text(vm, "name"), *state = reply_text(vm, "state");
 
 		if (!strcmp(state, "starting"))
-			find(report, "driver", NOTE, "load virtio_tide in the guest (modprobe virtio_tide), or wait until it has booted",
+			find(report, "driver", NOTE,
+			     "load virtio_tide in the guest (modprobe virtio_tide), or wait until it has booted",
 			     "VM %s has the device but no driver: it is charged its maximum", name);
 		else if (strcmp(state, "managed"))
-			find(report, "driver", NOTE, "", "VM %s is %s%s%s", name, state, *reply_text(vm, "why") ? ": " : "",
-			     reply_text(vm, "why"));
+			find(report, "driver", NOTE, "", "VM %s is %s%s%s", name, state,
+			     *reply_text(vm, "why") ? ": " : "", reply_text(vm, "why"));
 		if (!*reply_text(vm, "cgroup"))
-			find(report, "enforced", NOTE, "start each VM in a cgroup of its own with the memory controller",
-			     "nothing holds VM %s to its ceiling: it has no cgroup of its own with memory files", name);
+			find(report, "enforced", NOTE,
+			     "start each VM in a cgroup of its own with the memory controller",
+			     "nothing holds VM %s to its ceiling: it has no cgroup of its own with memory files",
+			     name);
 	}
 }
 
@@ -303,16 +321,19 @@ static void check_daemon(struct report *report, const struct cli *cli)
 
 	r = client_connect(cli->socket, &client);
 	if (r) {
-		find(report, "memtided", WRONG, "start memtided", "%s", client_connect_words(cli->socket, r, words, sizeof(words)));
+		find(report, "memtided", WRONG, "start memtided", "%s",
+		     client_connect_words(cli->socket, r, words, sizeof(words)));
 		return;
 	}
 	reply = client_call(client, "status", NULL);
 	status = json_object_get(reply, "result");
 	if (!status) {
-		find(report, "memtided", WRONG, "look into memtided's log", "memtided at %s does not answer", cli->socket);
+		find(report, "memtided", WRONG, "look into memtided's log", "memtided at %s does not answer",
+		     cli->socket);
 	} else {
-		find(report, "memtided", FINE, "", "memtided %s answers, policy %s, %zu VMs", reply_text(status, "version"),
-		     reply_text(status, "policy"), json_array_size(json_object_get(status, "vms")));
+		find(report, "memtided", FINE, "", "memtided %s answers, policy %s, %zu VMs",
+		     reply_text(status, "version"), reply_text(status, "policy"),
+		     json_array_size(json_object_get(status, "vms")));
 		if (reply_number(status, "deficit"))
 			find(report, "budget", WRONG, "raise the budget, lower floors, or move VMs away",
 			     "more is charged than the budget has: nothing can grow");
@@ -328,7 +349,8 @@ static void print_findings(const json_t *findings)
 	size_t i;
 
 	json_array_foreach(findings, i, finding) {
-		printf("%-8s %-9s %s\n", reply_text(finding, "verdict"), reply_text(finding, "check"), reply_text(finding, "found"));
+		printf("%-8s %-9s %s\n", reply_text(finding, "verdict"), reply_text(finding, "check"),
+		       reply_text(finding, "found"));
 		if (*reply_text(finding, "mend"))
 			printf("%-18s mend: %s\n", "", reply_text(finding, "mend"));
 	}
@@ -363,8 +385,8 @@ const struct cli_command doctor_commands[] = {
 		.noun = "doctor",
 		.arguments = "",
 		.about = "what this host and its VMs lack, and how to mend it",
-		.help = "Each line is a finding: ok, note (works, at a cost), wrong, or unknown.  Exit status 1 if anything is\n"
-			"wrong.\n\n"
+		.help = "Each line is a finding: ok, note (works, at a cost), wrong, or unknown.\n"
+			"Exit status 1 if anything is wrong.\n\n"
 			"Examples:\n"
 			"  memtide doctor\n"
 			"  memtide doctor --json | jq '.findings[] | select(.verdict != \"ok\")'\n",

@@ -21,7 +21,8 @@ static long long clock_ms(clockid_t clock)
 /* Entries carry the daemon's monotonic clock, which is this machine's; people want the time of day. */
 static void print_entry(const json_t *entry)
 {
-	long long ms = clock_ms(CLOCK_REALTIME) - clock_ms(CLOCK_MONOTONIC) + (long long)reply_number(entry, "time_ms");
+	long long ms =
+		clock_ms(CLOCK_REALTIME) - clock_ms(CLOCK_MONOTONIC) + (long long)reply_number(entry, "time_ms");
 	time_t seconds = ms / 1000;
 	char when[32];
 	struct tm tm;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * memtide: the administrator's command.  Here is only what all commands share: finding the command, its options, its
- * help.
+ * memtide: the administrator's command.  Here is only what all commands share: finding the command, its
+ * options, its help.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -22,7 +22,16 @@ static const struct cli_command *const nouns[] = {
 #define NR_NOUNS	(sizeof(nouns) / sizeof(nouns[0]))
 
 enum {
-	OPT_SOCKET = 256, OPT_JSON, OPT_HELP, OPT_VERSION, OPT_WATCH, OPT_FOLLOW, OPT_AFTER, OPT_KNOB, OPT_FLOOR, OPT_MAXIMUM,
+	OPT_SOCKET = 256,
+	OPT_JSON,
+	OPT_HELP,
+	OPT_VERSION,
+	OPT_WATCH,
+	OPT_FOLLOW,
+	OPT_AFTER,
+	OPT_KNOB,
+	OPT_FLOOR,
+	OPT_MAXIMUM,
 	OPT_SHARES,
 };
 
@@ -83,8 +92,8 @@ static void print_command(const struct cli_command *c)
 {
 	char words[80];
 
-	snprintf(words, sizeof(words), "%s%s%s%s%s", c->noun, c->verb ? " " : "", c->verb ?: "", *c->arguments ? " " : "",
-		 c->arguments);
+	snprintf(words, sizeof(words), "%s%s%s%s%s", c->noun, c->verb ? " " : "", c->verb ?: "",
+		 *c->arguments ? " " : "", c->arguments);
 	printf("  %-28s %s\n", words, c->about);
 }
 
@@ -212,8 +221,8 @@ static int run_command(const struct cli *cli, const struct cli_command *c, int a
 
 	for (size_t i = 0; i < sizeof(option_names) / sizeof(option_names[0]); i++)
 		if (cli->given & ~c->options & option_names[i].option)
-			return cli_usage("%s%s%s does not take %s: see memtide %s%s%s --help", c->noun, space, verb,
-					 option_names[i].name, c->noun, space, verb);
+			return cli_usage("%s%s%s does not take %s: see memtide %s%s%s --help", c->noun, space,
+					 verb, option_names[i].name, c->noun, space, verb);
 	if (argc < c->min || argc > c->max)
 		return cli_usage("usage: memtide %s%s%s %s", c->noun, space, verb, c->arguments);
 	return c->run(cli, argc, argv);

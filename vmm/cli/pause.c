@@ -16,8 +16,9 @@ static int call(const struct cli *cli, const char *method)
 	if (cli->json)
 		cli_print_json(result);
 	else
-		puts(json_is_true(json_object_get(result, "paused")) ? "paused: nobody is asked to give, nothing is granted" :
-			     "running");
+		puts(json_is_true(json_object_get(result, "paused")) ? "paused: nobody is asked to give, nothing "
+								       "is granted" :
+								       "running");
 	json_decref(result);
 	return CLI_OK;
 }

@@ -44,6 +44,8 @@ static void print_knob(const json_t *knob)
 		print_value(json_object_get(knob, "min"));
 		printf(" to ");
 		print_value(json_object_get(knob, "max"));
+		printf("; default ");
+		print_value(json_object_get(knob, "initial"));
 		printf(")");
 	}
 	if (*reply_text(knob, "about"))
@@ -93,7 +95,8 @@ static int run_list(const struct cli *cli, int argc, char **argv)
 	else
 		json_array_foreach(json_object_get(result, "policies"), i, policy)
 			printf("%c %-16s %-10s %s\n", json_is_true(json_object_get(policy, "active")) ? '*' : ' ',
-			       reply_text(policy, "name"), reply_text(policy, "family"), reply_text(policy, "about"));
+			       reply_text(policy, "name"), reply_text(policy, "family"),
+			       reply_text(policy, "about"));
 	json_decref(result);
 	return CLI_OK;
 }
@@ -111,7 +114,9 @@ static json_t *knob_value(const struct memtide_knob *knob, uint64_t value)
 static const char *type_name(const struct memtide_knob *knob)
 {
 	static const char *const names[] = {
-		[MEMTIDE_KNOB_BOOL] = "bool", [MEMTIDE_KNOB_UNSIGNED] = "unsigned", [MEMTIDE_KNOB_SIGNED] = "signed",
+		[MEMTIDE_KNOB_BOOL] = "bool",
+		[MEMTIDE_KNOB_UNSIGNED] = "unsigned",
+		[MEMTIDE_KNOB_SIGNED] = "signed",
 	};
 
 	return names[knob->type];
@@ -126,13 +131,16 @@ static json_t *describe(const struct memtide_policy *policy)
 
 	knob = memtide_policy_knobs(policy, &nr);
 	for (size_t i = 0; i < nr; i++, knob++)
-		json_array_append_new(knobs, json_pack("{s:s, s:s, s:o, s:o, s:o, s:s}", "name", knob->name, "type",
-						       type_name(knob), "value", knob_value(knob, knob->value), "min",
-						       knob_value(knob, knob->min), "max", knob_value(knob, knob->max),
+		json_array_append_new(knobs, json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:s}", "name", knob->name,
+						       "type", type_name(knob),
+						       "value", knob_value(knob, knob->value),
+						       "initial", knob_value(knob, knob->initial),
+						       "min", knob_value(knob, knob->min),
+						       "max", knob_value(knob, knob->max),
 						       "about", knob->about));
 	return json_pack("{s:s, s:s, s:s, s:b, s:s, s:i, s:i, s:o}", "name", memtide_policy_name(policy), "file",
-			 memtide_policy_path(policy), "family", memtide_policy_family_names(policy), "active", 0, "about",
-			 memtide_policy_about(policy), "runs", 0, "run_ns_avg", 0, "knobs", knobs);
+			 memtide_policy_path(policy), "family", memtide_policy_family_names(policy), "active", 0,
+			 "about", memtide_policy_about(policy), "runs", 0, "run_ns_avg", 0, "knobs", knobs);
 }
 
 static int show_file(const struct cli *cli, const char *file)
@@ -191,7 +199,8 @@ static int run_load(const struct cli *cli, int argc, char **argv)
 		for (size_t i = 0; i < cli->nr_knobs; i++) {
 			const char *equals = strchr(cli->knobs[i], '=');
 
-			json_object_setn_new(knobs, cli->knobs[i], equals - cli->knobs[i], parse_value(equals + 1));
+			json_object_setn_new(knobs, cli->knobs[i], equals - cli->knobs[i],
+					     parse_value(equals + 1));
 		}
 		json_object_set_new(params, "knobs", knobs);
 	}
@@ -208,14 +217,15 @@ const struct cli_command policy_commands[] = {
 	{
 		.noun = "policy", .verb = "show", .arguments = "NAME|FILE", .min = 1, .max = 1,
 		.about = "a policy and its knobs",
-		.help = "An object file is read directly, without memtided: a word with a slash, or that ends in .bpf.o.\n\n"
+		.help = "What has a slash or ends in .bpf.o is an object file, and is read without memtided.\n\n"
 			"Examples:\n"
 			"  memtide policy show fair\n"
 			"  memtide policy show ./mine.bpf.o\n",
 		.run = run_show,
 	},
 	{
-		.noun = "policy", .verb = "load", .arguments = "NAME|FILE", .min = 1, .max = 1, .options = CLI_KNOB,
+		.noun = "policy", .verb = "load", .arguments = "NAME|FILE", .min = 1, .max = 1,
+		.options = CLI_KNOB,
 		.about = "let another policy decide, or the same one with other knobs",
 		.help = "The policy that decides now stays where the new one does not load.\n\n"
 			"Options:\n"

@@ -45,7 +45,8 @@ static void print_relief(const json_t *relief)
 
 		printf("%s %llu times", paths[i], (unsigned long long)reply_number(path, "n"));
 		if (reply_number(path, "n"))
-			printf(" (median %.2f ms, p99 %.2f ms)", json_number_value(json_object_get(path, "p50_ms")),
+			printf(" (median %.2f ms, p99 %.2f ms)",
+			       json_number_value(json_object_get(path, "p50_ms")),
 			       json_number_value(json_object_get(path, "p99_ms")));
 		printf("%s", i < 2 ? ", " : "\n");
 	}
@@ -64,8 +65,9 @@ static void print_budget(const json_t *status, struct bar_style style, int width
 	};
 	char a[MEMTIDE_SIZE_TEXT], b[MEMTIDE_SIZE_TEXT], c[MEMTIDE_SIZE_TEXT];
 
-	printf("budget   %s (%s), %s granted, %s free", size(status, "budget", a), reply_text(status, "budget_mode"),
-	       size(status, "charged", b), memtide_size_format(budget > charged ? budget - charged : 0, c));
+	printf("budget   %s (%s), %s granted, %s free", size(status, "budget", a),
+	       reply_text(status, "budget_mode"), size(status, "charged", b),
+	       memtide_size_format(budget > charged ? budget - charged : 0, c));
 	if (reply_number(status, "deficit"))
 		printf(", %s too much", size(status, "deficit", a));
 	printf("; reserve %s\n         ", size(status, "reserve", a));
@@ -125,9 +127,11 @@ static void print_status(const json_t *status)
 	width = width < BAR_MIN ? BAR_MIN : width;
 	printf("memtided %s, up ", reply_text(status, "version"));
 	print_uptime(reply_number(status, "uptime_ms"));
-	printf(", policy %s, %llu rounds, %llu decisions, %s moved%s%s\n", reply_text(status, "policy"),
-	       (unsigned long long)reply_number(status, "rounds"), (unsigned long long)reply_number(status, "decisions"),
-	       size(status, "moved_bytes", text), json_is_true(json_object_get(status, "paused")) ? ", PAUSED" : "",
+	printf(", policy %s, %llu rounds, %llu decisions, %s moved%s%s\n",
+	       *reply_text(status, "policy") ? reply_text(status, "policy") : "none",
+	       (unsigned long long)reply_number(status, "rounds"),
+	       (unsigned long long)reply_number(status, "decisions"), size(status, "moved_bytes", text),
+	       json_is_true(json_object_get(status, "paused")) ? ", PAUSED" : "",
 	       json_is_true(json_object_get(status, "dry_run")) ? ", DRY RUN" : "");
 	print_budget(status, style, columns - 9 - 12);
 	print_relief(json_object_get(status, "relief"));

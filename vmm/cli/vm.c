@@ -18,7 +18,8 @@ static const char *size(const json_t *object, const char *name, char text[static
 
 static void print_row(const json_t *vm)
 {
-	char a[MEMTIDE_SIZE_TEXT], b[MEMTIDE_SIZE_TEXT], c[MEMTIDE_SIZE_TEXT], d[MEMTIDE_SIZE_TEXT], e[MEMTIDE_SIZE_TEXT];
+	char a[MEMTIDE_SIZE_TEXT], b[MEMTIDE_SIZE_TEXT], c[MEMTIDE_SIZE_TEXT], d[MEMTIDE_SIZE_TEXT],
+		e[MEMTIDE_SIZE_TEXT];
 
 	printf("%-20s %-12s %9s %9s %9s %9s %9s %7llu\n", reply_text(vm, "name"), reply_text(vm, "state"),
 	       size(vm, "usable", a), size(vm, "target", b), size(vm, "ceiling", c), size(vm, "floor", d),
@@ -36,8 +37,8 @@ static int run_list(const struct cli *cli, int argc, char **argv)
 	if (cli->json) {
 		cli_print_json(result);
 	} else {
-		printf("%-20s %-12s %9s %9s %9s %9s %9s %7s\n", "VM", "STATE", "USABLE", "TARGET", "CEILING", "FLOOR", "MAXIMUM",
-		       "SHARES");
+		printf("%-20s %-12s %9s %9s %9s %9s %9s %7s\n", "VM", "STATE", "USABLE", "TARGET", "CEILING",
+		       "FLOOR", "MAXIMUM", "SHARES");
 		json_array_foreach(json_object_get(result, "vms"), i, vm)
 			print_row(vm);
 	}
@@ -59,10 +60,22 @@ static const char *unit_of(const char *name)
 		const char *name;
 		const char *unit;
 	} units[] = {
-		{ "time_ns", " ns" }, { "psi_some_us", " us" }, { "psi_full_us", " us" }, { "refault_file", " pages" },
-		{ "refault_anon", " pages" }, { "scan_direct", " pages" }, { "steal_anon", " pages" }, { "swap_in", " pages" },
-		{ "swap_out", " pages" }, { "alloc_stall", "" }, { "oom_kill", "" }, { "pressure", "" }, { "generation", "" },
-		{ "flags", "" }, { "refresh", "" }, { "seq", "" },
+		{ "time_ns", " ns" },
+		{ "psi_some_us", " us" },
+		{ "psi_full_us", " us" },
+		{ "refault_file", " pages" },
+		{ "refault_anon", " pages" },
+		{ "scan_direct", " pages" },
+		{ "steal_anon", " pages" },
+		{ "swap_in", " pages" },
+		{ "swap_out", " pages" },
+		{ "alloc_stall", "" },
+		{ "oom_kill", "" },
+		{ "pressure", "" },
+		{ "generation", "" },
+		{ "flags", "" },
+		{ "refresh", "" },
+		{ "seq", "" },
 	};
 	const char *rate = strstr(name, "_rate");
 
@@ -101,8 +114,10 @@ static void print_vm(const json_t *vm)
 	printf("%-14s %s\n", "name", reply_text(vm, "name"));
 	printf("%-14s %s\n", "uuid", reply_text(vm, "uuid"));
 	printf("%-14s %llu\n", "pid", (unsigned long long)reply_number(vm, "pid"));
-	printf("%-14s %s%s%s\n", "state", reply_text(vm, "state"), *reply_text(vm, "why") ? ": " : "", reply_text(vm, "why"));
-	printf("%-14s %s\n", "cgroup", *reply_text(vm, "cgroup") ? reply_text(vm, "cgroup") : "none: not enforced");
+	printf("%-14s %s%s%s\n", "state", reply_text(vm, "state"), *reply_text(vm, "why") ? ": " : "",
+	       reply_text(vm, "why"));
+	printf("%-14s %s\n", "cgroup",
+	       *reply_text(vm, "cgroup") ? reply_text(vm, "cgroup") : "none: not enforced");
 	print_size(vm, "usable", "usable");
 	print_size(vm, "credit", "credit");
 	print_size(vm, "given", "given");
@@ -235,7 +250,7 @@ const struct cli_command vm_commands[] = {
 	{
 		.noun = "vm", .verb = "release", .arguments = "VM", .min = 1, .max = 1,
 		.about = "give a VM all its memory back, then leave it alone",
-		.help = "Refused while the budget has no room for its maximum.  `memtide vm adopt` takes it back.\n",
+		.help = "Refused while the budget has no room for it.  `memtide vm adopt` takes it back.\n",
 		.run = run_release,
 	},
 	{

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The policy loader.  Parsing and checking come first, in memtide_policy_open(), so that everything that can be said
- * about an object file is said without privileges; the kernel is only asked in memtide_policy_load().
+ * The policy loader.  Parsing and checking come first, in memtide_policy_open(), so that everything that can be
+ * said about an object file is said without privileges; the kernel is only asked in memtide_policy_load().
  */
 #include "policy.h"
 
@@ -328,7 +328,8 @@ static int read_knobs(struct memtide_policy *policy, struct memtide_errtext *err
 	info = btf_var_secinfos(section);
 	for (int i = 0; i < btf_vlen(section) && !r; i++, info++) {
 		if ((size_t)info->offset + info->size > size)
-			return memtide_errtext_set(errtext, -EINVAL, "%s: BTF and section .rodata do not fit each other",
+			return memtide_errtext_set(errtext, -EINVAL,
+						   "%s: BTF and section .rodata do not fit each other",
 						   policy->path);
 		r = read_knob(policy, btf, info->type, info->offset, errtext);
 	}
@@ -344,16 +345,21 @@ static int check_balance(struct memtide_policy *policy, struct memtide_errtext *
 	if (!program || strcmp(bpf_program__section_name(program), "syscall"))
 		return 0;
 	if (!map)
-		return memtide_errtext_set(errtext, -EINVAL, "%s: program %s but no map %s: include tide_balance_bpf.h",
+		return memtide_errtext_set(errtext, -EINVAL,
+					   "%s: program %s but no map %s: include tide_balance_bpf.h",
 					   policy->path, BALANCE_PROGRAM, TABLE_MAP);
 	if (bpf_map__value_size(map) != sizeof(struct balance_table))
-		return memtide_errtext_set(errtext, -EINVAL, "%s: the value of map %s has %u bytes, struct balance_table has "
-					   "%zu: compile it with this version's tide_balance.h", policy->path, TABLE_MAP,
-					   bpf_map__value_size(map), sizeof(struct balance_table));
+		return memtide_errtext_set(errtext, -EINVAL,
+					   "%s: the value of map %s has %u bytes, struct balance_table has "
+					   "%zu: compile it with this version's tide_balance.h",
+					   policy->path, TABLE_MAP, bpf_map__value_size(map),
+					   sizeof(struct balance_table));
 	if (bpf_map__type(map) != BPF_MAP_TYPE_ARRAY || bpf_map__max_entries(map) != 1 ||
 	    !(bpf_map__map_flags(map) & BPF_F_MMAPABLE))
-		return memtide_errtext_set(errtext, -EINVAL, "%s: map %s must be an array of one entry with BPF_F_MMAPABLE: "
-					   "include tide_balance_bpf.h", policy->path, TABLE_MAP);
+		return memtide_errtext_set(errtext, -EINVAL,
+					   "%s: map %s must be an array of one entry with BPF_F_MMAPABLE: "
+					   "include tide_balance_bpf.h",
+					   policy->path, TABLE_MAP);
 	return 1;
 }
 
@@ -367,8 +373,10 @@ static int read_families(struct memtide_policy *policy, struct memtide_errtext *
 	if (r < 0)
 		return r;
 	if (!r)
-		return memtide_errtext_set(errtext, -EINVAL, "%s has no family that memtide knows: a balance policy has "
-					   "a program %s in section \"syscall\"", policy->path, BALANCE_PROGRAM);
+		return memtide_errtext_set(errtext, -EINVAL,
+					   "%s has no family that memtide knows: a balance policy has "
+					   "a program %s in section \"syscall\"",
+					   policy->path, BALANCE_PROGRAM);
 	policy->families = MEMTIDE_FAMILY_BALANCE;
 	id = btf__find_by_name_kind(btf, BALANCE_PROGRAM, BTF_KIND_FUNC);
 	policy->about = id > 0 ? find_tag(btf, id, TAG_POLICY) : NULL;
@@ -394,9 +402,11 @@ static int open_object(struct memtide_policy *policy, struct memtide_errtext *er
 	listen_to_libbpf();
 	policy->object = bpf_object__open_file(policy->path, NULL);
 	if (!policy->object)
-		return memtide_errtext_set(errtext, -EINVAL, "%s is no BPF object file: %s", policy->path, first_words());
+		return memtide_errtext_set(errtext, -EINVAL, "%s is no BPF object file: %s", policy->path,
+					   first_words());
 	if (!bpf_object__btf(policy->object))
-		return memtide_errtext_set(errtext, -EINVAL, "%s carries no BTF: compile it with -g", policy->path);
+		return memtide_errtext_set(errtext, -EINVAL, "%s carries no BTF: compile it with -g",
+					   policy->path);
 	return 0;
 }
 
@@ -494,22 +504,28 @@ static int no_such_knob(const struct memtide_policy *policy, const char *name, s
 		snprintf(names + used, sizeof(names) - used, "%s%s", i ? ", " : "", policy->knobs[i].name);
 	}
 	if (!policy->nr_knobs)
-		return memtide_errtext_set(errtext, -ENOENT, "policy %s has no knobs, so none called %.40s", policy->name, name);
-	return memtide_errtext_set(errtext, -ENOENT, "policy %s has no knob %.40s; it has %s", policy->name, name, names);
+		return memtide_errtext_set(errtext, -ENOENT, "policy %s has no knobs, so none called %.40s",
+					   policy->name, name);
+	return memtide_errtext_set(errtext, -ENOENT, "policy %s has no knob %.40s; it has %s", policy->name, name,
+				   names);
 }
 
-static int wrong_value(const struct memtide_policy *policy, const struct memtide_knob *knob, const char *value, int r,
-		       struct memtide_errtext *errtext)
+static int wrong_value(const struct memtide_policy *policy, const struct memtide_knob *knob, const char *value,
+		       int r, struct memtide_errtext *errtext)
 {
 	char min[24], max[24], initial[24];
 
 	if (knob->type == MEMTIDE_KNOB_BOOL)
-		return memtide_errtext_set(errtext, r, "%.40s is no value for knob %s of policy %s: it takes true or false "
-					   "(default %s)", value, knob->name, policy->name,
+		return memtide_errtext_set(errtext, r,
+					   "%.40s is no value for knob %s of policy %s: it takes true or false "
+					   "(default %s)",
+					   value, knob->name, policy->name,
 					   memtide_knob_format(knob, knob->initial, initial));
-	return memtide_errtext_set(errtext, r, "%.40s is no value for knob %s of policy %s: it takes a whole number from %s "
-				   "to %s (default %s)", value, knob->name, policy->name,
-				   memtide_knob_format(knob, knob->min, min), memtide_knob_format(knob, knob->max, max),
+	return memtide_errtext_set(errtext, r,
+				   "%.40s is no value for knob %s of policy %s: it takes a whole number from %s "
+				   "to %s (default %s)",
+				   value, knob->name, policy->name, memtide_knob_format(knob, knob->min, min),
+				   memtide_knob_format(knob, knob->max, max),
 				   memtide_knob_format(knob, knob->initial, initial));
 }
 
@@ -522,7 +538,8 @@ int memtide_policy_set_knob(struct memtide_policy *policy, const char *name, con
 	int r;
 
 	if (policy->loaded)
-		return memtide_errtext_set(errtext, -EBUSY, "policy %s is loaded: knobs are set before loading, load it anew",
+		return memtide_errtext_set(errtext, -EBUSY,
+					   "policy %s is loaded: knobs are set before loading, load it anew",
 					   policy->name);
 	for (i = 0; i < policy->nr_knobs && !knob; i++)
 		if (!strcmp(policy->knobs[i].name, name))
@@ -558,8 +575,10 @@ static int not_loaded(const struct memtide_policy *policy, int r, struct memtide
 	char text[200];
 
 	if (r == -EPERM && !policy->log[0])
-		return memtide_errtext_set(errtext, r, "policy %s: the kernel does not let this process load BPF programs: "
-					   "it needs root, or CAP_BPF and CAP_PERFMON", policy->name);
+		return memtide_errtext_set(errtext, r,
+					   "policy %s: the kernel does not let this process load BPF programs: "
+					   "it needs root, or CAP_BPF and CAP_PERFMON",
+					   policy->name);
 	if (policy->log[0])
 		return memtide_errtext_set(errtext, r, "policy %s does not verify: %s", policy->name,
 					   verdict(policy->log, text, sizeof(text)));
@@ -591,7 +610,8 @@ int memtide_policy_load(struct memtide_policy *policy, struct memtide_errtext *e
 		return memtide_errtext_set(errtext, -EBUSY, "policy %s has been loaded before", policy->name);
 	policy->log = calloc(1, LOG_SIZE);
 	if (!policy->log)
-		return memtide_errtext_set(errtext, -ENOMEM, "no memory for the verifier's words on %s", policy->name);
+		return memtide_errtext_set(errtext, -ENOMEM, "no memory for the verifier's words on %s",
+					   policy->name);
 	bpf_object__for_each_program(program, policy->object)
 		bpf_program__set_log_buf(program, policy->log, LOG_SIZE);
 
@@ -631,8 +651,8 @@ int memtide_policy_run(struct memtide_policy *policy, uint64_t *ret_ns, struct m
 	if (!table)
 		return memtide_errtext_set(errtext, -EINVAL, "policy %s is not loaded", policy->name);
 	if (table->host.nr_vms > BALANCE_MAX_VMS)
-		return memtide_errtext_set(errtext, -EINVAL, "%u VMs in the table, it has room for %u", table->host.nr_vms,
-					   BALANCE_MAX_VMS);
+		return memtide_errtext_set(errtext, -EINVAL, "%u VMs in the table, it has room for %u",
+					   table->host.nr_vms, BALANCE_MAX_VMS);
 	for (uint32_t i = 0; i < table->host.nr_vms; i++)
 		table->vm[i].reason = BALANCE_KEEP;
 
@@ -644,7 +664,8 @@ int memtide_policy_run(struct memtide_policy *policy, uint64_t *ret_ns, struct m
 	policy->runs++;
 	policy->run_ns += took;
 	if (opts.retval)
-		return memtide_errtext_set(errtext, -EPROTO, "policy %s gave up with %d", policy->name, (int)opts.retval);
+		return memtide_errtext_set(errtext, -EPROTO, "policy %s gave up with %d", policy->name,
+					   (int)opts.retval);
 	*ret_ns = took;
 	return 0;
 }
@@ -662,7 +683,8 @@ uint64_t memtide_policy_run_ns(const struct memtide_policy *policy)
 int memtide_policy_find(const char *path, const char *name, char **ret_file, struct memtide_errtext *errtext)
 {
 	if (!*name || *name == '.' || strchr(name, '/'))
-		return memtide_errtext_set(errtext, -EINVAL, "\"%.80s\" is no policy name: a name has no slash and no leading dot",
+		return memtide_errtext_set(errtext, -EINVAL,
+					   "\"%.80s\" is no policy name: a name has no slash and no leading dot",
 					   name);
 	for (const char *at = path; *at;) {
 		int len = strcspn(at, ":");
@@ -677,6 +699,7 @@ int memtide_policy_find(const char *path, const char *name, char **ret_file, str
 		free(file);
 		at += len + (at[len] == ':');
 	}
-	return memtide_errtext_set(errtext, -ENOENT, "no policy %.80s in %s: `memtide policy list` shows those there are",
-				   name, path);
+	return memtide_errtext_set(errtext, -ENOENT,
+				   "no policy %.80s in %s: `memtide policy list` shows those there are", name,
+				   path);
 }

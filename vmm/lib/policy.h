@@ -7,9 +7,10 @@
  *	knobs		`const volatile` variables with the tags that KNOB() in bpf/include/tide_knob.h gives them
  *	about		one line in the tag that POLICY_ABOUT() gives the main program
  *
- * Functions return 0 or a negative errno and word it in @errtext, which may be NULL; outputs are untouched on failure.
- * Nothing here logs.  A policy belongs to one thread at a time, and may be handed from one to another: opening and
- * loading take milliseconds and more and are for a helper thread, running is for the thread that decides.
+ * Functions return 0 or a negative errno and word it in @errtext, which may be NULL; outputs are untouched on
+ * failure. Nothing here logs.  A policy belongs to one thread at a time, and may be handed from one to another:
+ * opening and loading take milliseconds and more and are for a helper thread, running is for the thread that
+ * decides.
  */
 #ifndef MEMTIDE_POLICY_H
 #define MEMTIDE_POLICY_H
@@ -88,8 +89,8 @@ const struct memtide_knob *memtide_policy_knobs(const struct memtide_policy *pol
  * @name: the knob
  * @value: a number (decimal, or with 0x), a number with a binary unit (64M, 64MiB), or for bool: true, false, 1, 0
  *
- * -ENOENT if there is no such knob (the words name those there are), -ERANGE or -EINVAL if it does not take the value
- * (the words name what it takes), -EBUSY once loaded.
+ * -ENOENT if there is no such knob (the words name those there are), -ERANGE or -EINVAL if it does not take the
+ * value (the words name what it takes), -EBUSY once loaded.
  */
 int memtide_policy_set_knob(struct memtide_policy *policy, const char *name, const char *value,
 			    struct memtide_errtext *errtext);
@@ -100,8 +101,8 @@ const char *memtide_knob_format(const struct memtide_knob *knob, uint64_t value,
 /**
  * memtide_policy_load() - have the kernel verify and load it, and map its table
  *
- * Needs CAP_BPF.  Blocks.  After a failure memtide_policy_log() has the verifier's words, where it had any, and the
- * policy can only be closed.
+ * Needs CAP_BPF.  Blocks.  After a failure memtide_policy_log() has the verifier's words, where it had any, and
+ * the policy can only be closed.
  */
 int memtide_policy_load(struct memtide_policy *policy, struct memtide_errtext *errtext);
 
@@ -115,8 +116,8 @@ struct balance_table *memtide_policy_table(const struct memtide_policy *policy);
  * memtide_policy_run() - one round of a loaded balance policy
  * @ret_ns: how long it took
  *
- * Sets every row's answer to BALANCE_KEEP, then runs the program over what the caller has put into the table.  Does
- * not block.  -EPROTO if the program returns other than zero: its answers are then worth nothing.
+ * Sets every row's answer to BALANCE_KEEP, then runs the program over what the caller has put into the table.
+ * Does not block.  -EPROTO if the program returns other than zero: its answers are then worth nothing.
  */
 int memtide_policy_run(struct memtide_policy *policy, uint64_t *ret_ns, struct memtide_errtext *errtext);
 
