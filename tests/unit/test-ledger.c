@@ -407,6 +407,26 @@ static void test_limit_fails(void **state)
 	expect(&bed, NONE);
 }
 
+/* A kernel rounds down to its pages; less than that is too little. */
+static void test_limit_rounded(void **state)
+{
+	struct bed bed;
+
+	make_low(&bed, &enforced);
+	assert_int_equal(memtide_ledger_set(&bed.vm, 1536 * MIB, MEMTIDE_LEDGER_ORDINARY), 0);
+	expect(&bed, RECORD);
+	assert_int_equal(memtide_ledger_next(&bed.vm, &bed.action), MEMTIDE_LEDGER_LIMIT_UP);
+	memtide_ledger_limit_begin(&bed.vm, &bed.action);
+	memtide_ledger_limit_done(&bed.vm, 1536 * MIB - 64 * KIB);
+	expect(&bed, WAIT_FREE);
+	memtide_ledger_observe(&bed.vm, &bed.counters, UNKNOWN);
+	assert_int_equal(memtide_ledger_next(&bed.vm, &bed.action), MEMTIDE_LEDGER_LIMIT_UP);
+	memtide_ledger_limit_begin(&bed.vm, &bed.action);
+	memtide_ledger_limit_done(&bed.vm, 1536 * MIB - 4 * KIB);
+	expect(&bed, PUBLISH);
+	expect(&bed, NONE);
+}
+
 static void test_bounds(void **state)
 {
 	struct bed bed;
@@ -1003,6 +1023,7 @@ int main(void)
 		cmocka_unit_test(test_small_pieces),
 		cmocka_unit_test(test_small_pieces_twice),
 		cmocka_unit_test(test_limit_fails),
+		cmocka_unit_test(test_limit_rounded),
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_purses),
 		cmocka_unit_test(test_budget_falls),

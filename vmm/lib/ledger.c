@@ -11,6 +11,9 @@
 
 #define UNKNOWN	MEMTIDE_LEDGER_UNKNOWN
 
+/* A kernel rounds limits down to its pages, of which these are the largest. */
+#define LIMIT_ROUNDING	(64 * 1024)
+
 static uint64_t min64(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
@@ -521,6 +524,8 @@ void memtide_ledger_limit_begin(struct memtide_ledger_vm *vm, const struct memti
 
 void memtide_ledger_limit_done(struct memtide_ledger_vm *vm, uint64_t limit)
 {
+	if (limit < vm->limit_coming && vm->limit_coming - limit < LIMIT_ROUNDING)
+		limit = vm->limit_coming;
 	vm->limit_waits = limit != vm->limit_coming;
 	vm->limit_coming = UNKNOWN;
 	if (!vm->terms.enforced || limit == UNKNOWN)

@@ -263,7 +263,7 @@ int memtide_ledger_change(struct memtide_ledger_vm *vm, uint64_t floor, uint64_t
 /**
  * memtide_ledger_enforce() - the VM's cgroup came or went
  * @vm: an entry
- * @enforced: whether it has one with a limit now
+ * @enforced: whether it has one with a limit now; without one it loses what terms.throttle allowed it, for good
  * @limit: the limit as found, or MEMTIDE_LEDGER_UNKNOWN
  */
 void memtide_ledger_enforce(struct memtide_ledger_vm *vm, bool enforced, uint64_t limit);
@@ -287,7 +287,8 @@ void memtide_ledger_limit_begin(struct memtide_ledger_vm *vm, const struct memti
 /**
  * memtide_ledger_limit_done() - the write of a limit has ended, well or not
  * @vm: an entry
- * @limit: what is in force now; MEMTIDE_LEDGER_UNKNOWN if that cannot be told
+ * @limit: what is in force now; MEMTIDE_LEDGER_UNKNOWN if that cannot be told.  What is less than 64 KiB below what
+ *	was asked is taken for it: kernels round limits down.
  */
 void memtide_ledger_limit_done(struct memtide_ledger_vm *vm, uint64_t limit);
 
