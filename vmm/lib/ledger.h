@@ -287,8 +287,8 @@ void memtide_ledger_limit_begin(struct memtide_ledger_vm *vm, const struct memti
 /**
  * memtide_ledger_limit_done() - the write of a limit has ended, well or not
  * @vm: an entry
- * @limit: what is in force now; MEMTIDE_LEDGER_UNKNOWN if that cannot be told.  What is less than 64 KiB below what
- *	was asked is taken for it: kernels round limits down.
+ * @limit: what is in force now; MEMTIDE_LEDGER_UNKNOWN if that cannot be told.  Less than 64 KiB below what was
+ *	asked is taken for it: kernels round limits down.
  */
 void memtide_ledger_limit_done(struct memtide_ledger_vm *vm, uint64_t limit);
 
