@@ -278,6 +278,14 @@ int memtide_ledger_set(struct memtide_ledger_vm *vm, uint64_t ceiling, enum memt
 	return 0;
 }
 
+/* Of a VM that its limit alone holds from now on: what it is charged, up to where it would have started. */
+static uint64_t vm_throttle_ceiling(const struct memtide_ledger_vm *vm)
+{
+	uint64_t start = min64(vm->terms.start, memtide_ledger_most(vm, MEMTIDE_LEDGER_RELIEF));
+
+	return min64(max64(vm->charged, start), vm->terms.maximum);
+}
+
 /*
  * Nobody vouches for the guest any more: it may use all it has.  Where there is room it is charged for that;
  * else its limit alone holds it where it is, if it has one that may; else there is a deficit.
@@ -285,26 +293,22 @@ int memtide_ledger_set(struct memtide_ledger_vm *vm, uint64_t ceiling, enum memt
  */
 static void vm_lose(struct memtide_ledger_vm *vm, bool lift)
 {
-	struct memtide_ledger *ledger = vm->ledger;
-	uint64_t ceiling = vm->ceiling, need, room;
+	uint64_t room = memtide_ledger_room(vm->ledger, MEMTIDE_LEDGER_ORDINARY), ceiling = vm->ceiling;
 
 	vm->promised = max64(vm->promised, vm_full(vm));
-	need = vm->promised > vm->charged ? vm->promised - vm->charged : 0;
+	vm->held = 0;
 	if (vm->inhibited) {
 		/* Its memory may be pinned, and no limit could hold that. */
 		vm->throttled = false;
-	} else if (vm->throttled) {
-		lift = false;
-	} else if (need > memtide_ledger_room(ledger, MEMTIDE_LEDGER_ORDINARY) && vm->terms.throttle &&
-		   vm->limit != UNKNOWN) {
+	} else if (!vm->throttled && vm->terms.throttle && vm->limit != UNKNOWN &&
+		   vm->promised > vm->charged + room) {
 		vm->throttled = true;
-		room = memtide_ledger_room(ledger, MEMTIDE_LEDGER_RELIEF);
-		ceiling = max64(vm->charged, min64(vm->terms.start, vm->charged + room));
-		ceiling = lift ? min64(ceiling, vm->terms.maximum) : vm->ceiling;
-		lift = false;
+		if (lift)
+			ceiling = vm_throttle_ceiling(vm);
 	}
-	vm->held = 0;
-	vm_decide_afresh(vm, lift ? vm->terms.maximum : ceiling);
+	if (lift && !vm->throttled)
+		ceiling = vm->terms.maximum;
+	vm_decide_afresh(vm, ceiling);
 	vm_charge_due(vm, MEMTIDE_LEDGER_DRIVER_LOST);
 }
 
