@@ -109,6 +109,7 @@ static json_t *vm_json(const struct vm *vm)
 	json_object_set_new(json, "enforced", json_boolean(vm->cgroup[0]));
 	json_object_set_new(json, "stats_age_ms", vm->stats_ns ? json_integer((json_int_t)age) : json_null());
 	json_object_set_new(json, "pressure", json_boolean(vm->pressed));
+	json_object_set_new(json, "moving", json_boolean(vm->lowering));
 	json_object_set_new(json, "unused_grants", json_integer(vm->unused));
 	json_object_set_new(json, "doorbell_floods", json_integer((json_int_t)(vm->doorbell.floods + vm->notify.floods)));
 	json_object_set_new(json, "oom_kills", json_integer((json_int_t)vm->stats.oom_kill));
@@ -164,7 +165,7 @@ static json_t *inputs_json(const struct decision *entry)
 static json_t *bounds_json(uint32_t bounds)
 {
 	static const char *const names[] = { "unmanaged", "stale", "moving", "stalled", "floor", "maximum", "step", "small",
-					     "pressed", "entitlement", "nonsense" };
+					     "entitlement", "nonsense" };
 	json_t *json = json_array();
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)

@@ -33,12 +33,14 @@ static uint64_t unit_up(uint64_t bytes)
 
 uint64_t decide_lowest(const struct decide_vm *vm)
 {
-	uint64_t slack;
+	uint64_t slack, lent;
 
 	if (vm->usable <= vm->floor)
 		return vm->floor;
 	slack = min64(vm->usable - vm->floor, vm->available);
-	return unit_up(vm->usable - slack / 2);
+	/* What is only lent can be called in whatever the guest says about it. */
+	lent = vm->usable - min64(vm->usable, max64(vm->entitlement, vm->floor));
+	return unit_up(vm->usable - max64(slack, lent) / 2);
 }
 
 /* Below this nothing is lowered in one step; what was asked for already stays asked for. */
@@ -113,21 +115,32 @@ struct decide_change decide_answer(const struct decide_vm *vm, uint64_t new_targ
 	return change;
 }
 
+static uint64_t unspent(const struct decide_vm *vm)
+{
+	return vm->ceiling - min64(vm->ceiling, vm->usable);
+}
+
 uint64_t decide_claim(const struct decide_vm *vm, uint64_t wanted, unsigned int unused)
 {
 	uint64_t room = vm->maximum - min64(vm->ceiling, vm->maximum);
 
 	if (unused > DECIDE_MAX_UNUSED)
 		unused = DECIDE_MAX_UNUSED;
-	wanted = min64(wanted, DECIDE_MAX_GRANT) >> unused;
-	return min64(unit_up(max64(wanted, DECIDE_MIN_GRANT)), room);
+	wanted = max64(min64(wanted, DECIDE_MAX_GRANT) >> unused, DECIDE_MIN_GRANT);
+	/* Who did not use what it got has it still. */
+	if (unused)
+		wanted -= min64(wanted, unspent(vm));
+	return min64(unit_up(wanted), room);
 }
 
 uint64_t decide_grant(const struct decide_vm *vm, uint64_t claim, uint64_t relief, uint64_t ordinary)
 {
 	uint64_t below = vm->entitlement - min64(vm->ceiling, vm->entitlement);
-	uint64_t grant = min64(claim, max64(min64(below, relief), ordinary));
+	uint64_t grant;
 
+	if (unspent(vm) >= DECIDE_LOAN_UNSPENT)
+		ordinary = 0;
+	grant = min64(claim, max64(min64(below, relief), ordinary));
 	return grant == claim ? grant : unit_down(grant);
 }
 
@@ -139,14 +152,10 @@ uint64_t decide_donor(const struct decide_vm *donor, uint64_t amount, struct dec
 	*ret_change = change;
 	if (!(donor->flags & BALANCE_VM_MANAGED))
 		ret_change->bounds = DECIDE_UNMANAGED;
-	else if (donor->flags & (BALANCE_VM_PRESSURE | BALANCE_VM_OOM))
-		ret_change->bounds = DECIDE_PRESSED;
 	else if (donor->flags & BALANCE_VM_MOVING)
 		ret_change->bounds = DECIDE_MOVING;
 	else if (donor->flags & BALANCE_VM_STALLED)
 		ret_change->bounds = DECIDE_STALLED;
-	else if (donor->flags & BALANCE_VM_STALE)
-		ret_change->bounds = DECIDE_STALE;
 	if (ret_change->bounds)
 		return 0;
 

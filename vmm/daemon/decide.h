@@ -16,6 +16,11 @@
 #define DECIDE_MIN_GRANT	(UINT64_C(8) << 20)
 /* ... and at most this much at once: what a guest needs beyond it, it asks for again when this is used. */
 #define DECIDE_MAX_GRANT	(UINT64_C(1) << 30)
+/*
+ * Nothing is lent to who has this much credit left: it has not used what it got.  More than one batch of pages that a
+ * guest has taken back and not told of yet.
+ */
+#define DECIDE_LOAN_UNSPENT	(UINT64_C(32) << 20)
 /* A claimant whose grants stayed unused so many times gets nothing beyond DECIDE_MIN_GRANT. */
 #define DECIDE_MAX_UNUSED	7
 
@@ -29,9 +34,8 @@ enum decide_bound {
 	DECIDE_AT_MAXIMUM	= 0x020,
 	DECIDE_STEP		= 0x040,	/* more than half of its slack */
 	DECIDE_SMALL		= 0x080,	/* too little to act on */
-	DECIDE_PRESSED		= 0x100,	/* under pressure itself */
-	DECIDE_ENTITLED		= 0x200,	/* nobody's claim moves it below its entitlement */
-	DECIDE_NONSENSE		= 0x400,	/* target above ceiling, or beyond all memory */
+	DECIDE_ENTITLED		= 0x100,	/* nobody's claim moves it below its entitlement */
+	DECIDE_NONSENSE		= 0x200,	/* target above ceiling, or beyond all memory */
 };
 
 /**
@@ -68,12 +72,15 @@ struct decide_change {
  */
 struct decide_change decide_answer(const struct decide_vm *vm, uint64_t new_target, uint64_t new_ceiling);
 
-/* The least that @vm may be asked to come to in one step: half of what it could spare is left to it. */
+/*
+ * The least that @vm may be asked to come to in one step: half of what it could spare is left to it.  That is what it says
+ * is available, and at least what it has above its entitlement.
+ */
 uint64_t decide_lowest(const struct decide_vm *vm);
 
 /*
- * How much of @wanted a claim is worth for a guest that left @unused grants in a row unused: a multiple of DECIDE_UNIT,
- * zero at its maximum.
+ * How much of @wanted a claim is worth for a guest that left @unused grants in a row unused: half as much with each of
+ * them, and less what it still has unused.  A multiple of DECIDE_UNIT, zero at its maximum.
  */
 uint64_t decide_claim(const struct decide_vm *vm, uint64_t wanted, unsigned int unused);
 
@@ -85,7 +92,8 @@ uint64_t decide_grant(const struct decide_vm *vm, uint64_t claim, uint64_t relie
 
 /*
  * How far @donor's ceiling may be lowered for another one's claim of @amount, in @ret_change; returns by how much.
- * Credit that it does not use goes first.
+ * Credit that it does not use goes first.  Being under pressure itself protects nobody's loan, and neither do old
+ * statistics: they say what would hurt, not what is due.
  */
 uint64_t decide_donor(const struct decide_vm *donor, uint64_t amount, struct decide_change *ret_change);
 

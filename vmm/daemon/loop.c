@@ -18,7 +18,7 @@
 #define LOOP_CQ_ENTRIES		4096
 #define LOOP_NO_SLOT		UINT32_MAX
 #define LOOP_NO_PLACE		SIZE_MAX
-/* Answers to poll removals carry this; nobody waits for them. */
+/* Answers to cancellations carry this; nobody waits for them. */
 #define LOOP_IGNORE		UINT64_MAX
 
 /* user_data is slot and generation: what arrives late for a removed source is recognised and dropped. */
@@ -181,7 +181,8 @@ void loop_remove(struct loop *loop, struct loop_source *source)
 	source->slot = 0;
 	sqe = get_sqe(loop);
 	if (sqe) {
-		io_uring_prep_poll_remove(sqe, slot_data(loop, slot));
+		/* Not a poll removal: that fails while a wake-up is under way, as it always is in a flood. */
+		io_uring_prep_cancel64(sqe, slot_data(loop, slot), 0);
 		io_uring_sqe_set_data64(sqe, LOOP_IGNORE);
 	}
 	loop->slots[slot].source = NULL;

@@ -148,7 +148,7 @@ static void find_donors(struct manager *manager, struct donor *best)
 		struct vm *vm = manager->vms[row];
 		uint64_t keep;
 
-		if (!vm_managed(vm) || vm->pressed || vm->lowering || vm->waiting)
+		if (!vm_managed(vm) || vm->lowering)
 			continue;
 		keep = memtide_ledger_entitlement(&vm->ledger);
 		if (vm->ledger.ceiling >= keep + DECIDE_UNIT)
@@ -212,7 +212,11 @@ static uint64_t missing(struct manager *manager)
 	return wanted > coming ? wanted - coming : 0;
 }
 
-/* Ask those whose statistics are fresh; ring for the others' once.  Returns whether answers are worth waiting for. */
+/*
+ * Ask those whose statistics are fresh, and ring for the others' once: so the one is taken that it hurts least.  Who has
+ * not answered then gives all the same, since it is only asked for what it has above its entitlement.  Returns whether
+ * answers are worth waiting for.
+ */
 static bool ask_donors(struct manager *manager, bool may_wait)
 {
 	struct donor best[DONORS] = { 0 };
@@ -229,9 +233,8 @@ static bool ask_donors(struct manager *manager, bool may_wait)
 		uint64_t given;
 
 		vm_read_stats(vm);
-		if (vm_stats_age_ns(vm) > DONOR_STATS_NS) {
-			if (may_wait)
-				vm_ask_stats(vm);
+		if (may_wait && vm_stats_age_ns(vm) > DONOR_STATS_NS) {
+			vm_ask_stats(vm);
 			wait |= vm->refresh_ns != 0;
 			continue;
 		}
@@ -273,7 +276,7 @@ static void search(struct manager *manager)
 	relief->last_search_ns = now;
 	if (!searching)
 		relief->search_until_ns = now + ANSWER_NS;
-	if (ask_donors(manager, !searching) && now < relief->search_until_ns) {
+	if (ask_donors(manager, now < relief->search_until_ns)) {
 		set_timer(manager, now + ANSWER_LOOK_NS);
 		return;
 	}

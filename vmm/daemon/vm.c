@@ -378,25 +378,61 @@ void vm_step(struct vm *vm)
 		manager_room_changed(vm->manager);
 }
 
-/* Lowering has failed: what is charged already is granted again, and the guest is left alone for a while. */
-static void give_up_lowering(struct vm *vm, bool unanswering)
+static void leave_alone(struct vm *vm)
 {
-	uint64_t ceiling = vm->ledger.charged;
-	uint64_t usable = vm->ledger.usable;
-
-	if (ceiling > vm->ledger.terms.maximum)
-		ceiling = vm->ledger.terms.maximum;
-	vm->unanswering = unanswering;
 	vm->stalled = true;
 	vm->alone_until_ns = vm_now(vm) + (ALONE_NS << vm->stalls);
 	if (vm->stalls < ALONE_MAX_SHIFT)
 		vm->stalls++;
-	manager_note(vm->manager, DECISION_VM, LOG_LEVEL_WARNING, vm,
-		     unanswering ? "does not answer: no fence for %" PRIu64 " ms, charged %" PRIu64 " MiB as before" :
-				   "cannot come down: nothing given for %" PRIu64 " ms, left alone with %" PRIu64 " MiB",
-		     (vm_now(vm) - vm->lowering_ns) / NSEC_PER_MSEC, vm->ledger.charged >> 20);
+}
+
+/* What is charged already is granted again, and the guest is left alone for a while. */
+static void give_up_lowering(struct vm *vm)
+{
+	uint64_t ceiling = vm->ledger.charged, usable = vm->ledger.usable;
+
+	if (ceiling > vm->ledger.terms.maximum)
+		ceiling = vm->ledger.terms.maximum;
+	leave_alone(vm);
 	lowering_ends(vm, false);
 	vm_set(vm, ceiling, usable < ceiling ? usable : ceiling, MEMTIDE_LEDGER_RELIEF);
+}
+
+/*
+ * The guest does not do what it is asked, or says so and does not.  Where a cgroup holds it, that now does so alone, and
+ * its limit is what is charged; else all that was charged before stays charged.
+ */
+static void mark_unanswering(struct vm *vm, bool lied)
+{
+	manager_note(vm->manager, DECISION_VM, LOG_LEVEL_WARNING, vm,
+		     lied ? "says that it has come down and has not: %" PRIu64 " MiB usable for %" PRIu64
+			    " ms, charged %" PRIu64 " MiB" :
+			    "does not answer: %" PRIu64 " MiB usable, no fence for %" PRIu64 " ms, charged %" PRIu64 " MiB",
+		     vm->ledger.usable >> 20, (vm_now(vm) - vm->lowering_ns) / NSEC_PER_MSEC, vm->ledger.charged >> 20);
+	vm->unanswering = true;
+	if (!vm->limit) {
+		give_up_lowering(vm);
+		return;
+	}
+	leave_alone(vm);
+	lowering_ends(vm, false);
+	memtide_ledger_unanswering(&vm->ledger, true);
+	vm_step(vm);
+}
+
+static void mark_stalled(struct vm *vm)
+{
+	manager_note(vm->manager, DECISION_VM, LOG_LEVEL_WARNING, vm, "cannot come down: nothing given for %" PRIu64
+		     " ms, left alone with %" PRIu64 " MiB", (vm_now(vm) - vm->lowering_ns) / NSEC_PER_MSEC,
+		     vm->ledger.charged >> 20);
+	give_up_lowering(vm);
+}
+
+/* A fence for what was published last, and the device counts more than was promised. */
+static bool has_lied(const struct vm *vm)
+{
+	return vm->counters.flags & TIDE_COUNTERS_FENCED &&
+	       vm->counters.fence_generation == vm->published.generation && vm->ledger.usable > vm->ledger.ceiling;
 }
 
 static void look_at_fence(struct vm *vm)
@@ -412,10 +448,10 @@ static void look_at_fence(struct vm *vm)
 		return;
 	}
 	vm->looks++;
-	if (vm->looks >= LOOKS_UNANSWERED && vm->refresh_ns)
-		give_up_lowering(vm, true);
+	if (vm->looks >= LOOKS_UNANSWERED && (vm->refresh_ns || has_lied(vm)))
+		mark_unanswering(vm, !vm->refresh_ns);
 	else if (vm->looks >= LOOKS_NO_PROGRESS || (vm->looks > 1 && says_stalled))
-		give_up_lowering(vm, false);
+		mark_stalled(vm);
 	else if (vm->refresh_ns)
 		call_guest(vm);		/* once more: interrupts do get lost */
 	else
@@ -445,10 +481,13 @@ static void step_expired(struct loop_timer *timer)
 
 static void heard(struct vm *vm)
 {
-	if (!vm->unanswering)
+	/* One that lied talks all the time. */
+	if (!vm->unanswering || (has_lied(vm) && vm_left_alone(vm)))
 		return;
 	vm->unanswering = false;
+	memtide_ledger_unanswering(&vm->ledger, false);
 	manager_note(vm->manager, DECISION_VM, LOG_LEVEL_INFO, vm, "answers again");
+	vm_step(vm);
 	round_request(vm->manager, BALANCE_CHANGE, ROUND_NOBODY);
 }
 
