@@ -15,14 +15,14 @@
  * a larger one would only delay the first discard.
  */
 #define TIDE_BATCH_PAGES	(SZ_256M >> PAGE_SHIFT)
-/* What needs reclaim takes milliseconds: see now and then whether it is still wanted. */
-#define TIDE_RECLAIM_PAGES	(SZ_16M >> PAGE_SHIFT)
+/* What needs reclaim or is cleared takes milliseconds: see often whether it is still wanted. */
+#define TIDE_SLOW_PAGES		(SZ_16M >> PAGE_SHIFT)
 
 /* Only what is free: no reclaim of any kind, no reserves. */
 #define TIDE_GFP_FREE		(__GFP_NOWARN | __GFP_NORETRY | __GFP_NOMEMALLOC)
 /*
- * Whole page blocks keep the mobility that their page blocks have; none comes from ZONE_MOVABLE
- * without HIGHMEM.
+ * Whole page blocks are taken from where the movable ones are, so that they stay movable ones.
+ * Without HIGHMEM this does not reach into ZONE_MOVABLE, which is for what can be migrated.
  */
 #define TIDE_GFP_FREE_HUGE	(TIDE_GFP_FREE | __GFP_MOVABLE)
 /* Reclaim and compaction for as long as they make progress.  Never the OOM killer. */
@@ -133,10 +133,7 @@ static bool tide_cushion_fill(struct tide *tide, const struct tide_stage *stage,
 	return true;
 }
 
-/*
- * The order to ask for when @want pages are still wanted: nothing small for the sake of an exact
- * amount.
- */
+/* The order to ask for when @want pages are missing: nothing small just to be exact. */
 static unsigned int tide_order(const struct tide_stage *stage, unsigned long want)
 {
 	if (want >= 1UL << stage->order)
@@ -194,7 +191,8 @@ unsigned long tide_give_fill(struct tide *tide, struct tide_batch *batch, unsign
 
 	while (!batch->pages && tide->stage < ARRAY_SIZE(tide_stages)) {
 		stage = &tide_stages[tide->stage];
-		limit = tide_stage_reclaims(stage) ? TIDE_RECLAIM_PAGES : TIDE_BATCH_PAGES;
+		limit = tide_stage_reclaims(stage) || want_init_on_alloc(stage->gfp) ?
+			TIDE_SLOW_PAGES : TIDE_BATCH_PAGES;
 		tide_stage_fill(tide, batch, stage, min(want, limit));
 	}
 	return batch->pages;

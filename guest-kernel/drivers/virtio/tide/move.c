@@ -6,10 +6,7 @@
 #include "tide.h"
 #include "trace.h"
 
-/*
- * Retries of a run that found nothing more to give: soon at first, since much is freed within a
- * second.
- */
+/* Retries of a run that got stuck: soon at first, since much may be free a moment later. */
 #define TIDE_BACKOFF_MIN	msecs_to_jiffies(100)
 #define TIDE_BACKOFF_MAX	msecs_to_jiffies(10000)
 
@@ -74,8 +71,8 @@ static void tide_run_reap(struct tide *tide, struct tide_run *run)
 static bool tide_run_step(struct tide *tide, struct tide_run *run)
 {
 	struct tide_batch *batch;
+	unsigned long pages = 0;
 	struct tide_plan plan;
-	unsigned long pages;
 
 	tide_plan(tide, &plan);
 	if (plan.take) {
@@ -85,9 +82,7 @@ static bool tide_run_step(struct tide *tide, struct tide_run *run)
 			run->took_ns = ktime_get_ns();
 			return true;
 		}
-		/*
-		 * no block is small enough, or the untold table is full and has to be emptied first
-		 */
+		/* No block is small enough, or the untold table has to be emptied first. */
 	}
 
 	batch = tide_batch_get(tide);
@@ -97,12 +92,13 @@ static bool tide_run_step(struct tide *tide, struct tide_run *run)
 	}
 	if (plan.give && !run->exhausted && !run->failed) {
 		pages = tide_give_fill(tide, batch, plan.give);
-		run->gave += pages;
 		run->exhausted = !pages;
 		plan.tell |= pages;
 	}
 	if (plan.tell) {
 		run->broken = tide_batch_post(tide, batch);
+		if (!run->broken)
+			run->gave += pages;
 		return true;
 	}
 	if (tide->in_flight) {
@@ -132,12 +128,12 @@ static void tide_run_retry(struct tide *tide, struct tide_run *run)
 	struct tide_plan plan;
 
 	tide_plan(tide, &plan);
-	WRITE_ONCE(tide->stalled, plan.give && (run->exhausted || run->failed));
+	WRITE_ONCE(tide->stalled, plan.give && (run->exhausted || run->failed || run->broken));
 	if (!tide->stalled) {
 		tide->backoff = 0;
 		return;
 	}
-	if (!tide->backoff || run->gave || generation != tide->tried)
+	if (!tide->backoff || generation != tide->tried || (run->gave && !run->failed))
 		tide->backoff = TIDE_BACKOFF_MIN;
 	else
 		tide->backoff = min(2 * tide->backoff, TIDE_BACKOFF_MAX);
@@ -192,9 +188,7 @@ void tide_move_soon(struct tide *tide)
 	queue_work(tide->move_wq, &tide->move_work);
 }
 
-/*
- * tide_move_due - whether move has something to do that it has not just failed to do.  In attend.
- */
+/* tide_move_due - whether move has something to do that it has not just failed at.  In attend. */
 bool tide_move_due(struct tide *tide)
 {
 	struct tide_plan plan;
@@ -206,8 +200,7 @@ bool tide_move_due(struct tide *tide)
 }
 
 /*
- * tide_move_everything_back - the guest gets all its memory and the host hears of it, if the queue
- * works.
+ * tide_move_everything_back - the guest gets all its memory, and the host hears of it if it can.
  *
  * For remove and freeze, after all works and relief were stopped.
  */

@@ -19,19 +19,13 @@
 #include "tide.h"
 #include "trace.h"
 
-/*
- * What relief takes at a time: much more than an allocation needs, and freed in a fraction of a
- * millisecond.
- */
+/* What relief takes at a time: a burst goes on, and this much is free in half a millisecond. */
 #define TIDE_STEP_MAX		(SZ_64M >> PAGE_SHIFT)
-/*
- * As long as the last relief was that recent, the next one takes twice as much, up to this many
- * times.
- */
+/* When the last relief was that recent, the next one takes twice as much, up to so many times. */
 #define TIDE_STEP_RECENT	msecs_to_jiffies(100)
 #define TIDE_STEP_SHIFT_MAX	3
 
-/* Without waiting for an allocation to fail, others follow: a share of memory, for small guests. */
+/* A small guest takes a share of its memory. */
 static unsigned long tide_step(struct tide *tide)
 {
 	unsigned long step = clamp(tide->ram_pages / 32, TIDE_HUGE_PAGES, TIDE_STEP_MAX);
@@ -40,8 +34,8 @@ static unsigned long tide_step(struct tide *tide)
 }
 
 /*
- * Whether memory is short in earnest: a task may reclaim for one zone, for one node or for one huge
- * page.
+ * Whether memory is short in earnest.  A task that reclaims may want one zone, one node or one huge
+ * page while there is plenty elsewhere.
  */
 static bool tide_short(struct tide *tide, u32 urgency)
 {
@@ -145,15 +139,25 @@ static void tide_claim_attend(struct tide *tide)
 
 	if (!tide->claim.active)
 		return;
+	if (time_after(jiffies, tide->claim.expires)) {
+		/* What comes now is not the answer to this. */
+		tide_claim_end(tide);
+		return;
+	}
 	spin_lock(&tide->lock);
 	answered = tide->orders.generation != tide->claim.generation;
 	path = tide->orders.grant;
 	spin_unlock(&tide->lock);
-	if (answered)
-		tide_relieve(tide, tide->claim.pages, path);
-	/* What comes later than it expires is not the answer to this. */
-	if (answered || time_after(jiffies, tide->claim.expires))
-		tide_claim_end(tide);
+	if (!answered)
+		return;
+	if (tide_relieve(tide, tide->claim.pages, path)) {
+		WRITE_ONCE(tide->claim.active, false);
+		return;
+	}
+	/* New orders without credit are an answer, but not for a task that is about to kill. */
+	tide_claim_end(tide);
+	if (tide->claim.urgency == VIRTIO_TIDE_URGENCY_OOM)
+		tide_pressure(tide, TIDE_TODO_OOM);
 }
 
 static void tide_claim(struct tide *tide, u32 urgency)
@@ -381,6 +385,8 @@ static int tide_oom(struct notifier_block *nb, unsigned long unused, void *data)
 	pages = tide_relieve(tide, tide_step(tide), VIRTIO_TIDE_PATH_CREDIT);
 	if (!pages && READ_ONCE(tide->heard))
 		pages = tide_oom_wait(tide);
+	if (!pages && !READ_ONCE(tide->claim.active))
+		WRITE_ONCE(tide->pressure_ns, 0);
 	*freed += pages;
 	return NOTIFY_OK;
 }
@@ -392,7 +398,7 @@ int tide_relief_start(struct tide *tide)
 
 	if (err)
 		return err;
-	/* jiffies begin far from zero, which would be long in the future */
+	/* no claim and no relief so far: zero may be in the future of jiffies */
 	tide->claim.not_before = jiffies;
 	tide->last_relief = jiffies - TIDE_STEP_RECENT;
 	tide->oom_nb.notifier_call = tide_oom;
@@ -405,9 +411,7 @@ int tide_relief_start(struct tide *tide)
 	return 0;
 }
 
-/*
- * tide_relief_stop - after it returns nobody notices pressure, and nobody waits.  stopping is set.
- */
+/* tide_relief_stop - afterwards nobody notices pressure, and nobody waits.  stopping is set. */
 void tide_relief_stop(struct tide *tide)
 {
 	wake_up_all(&tide->relief_wait);
