@@ -15,6 +15,8 @@
 #include "region.h"
 #include "steer.h"
 
+#define ACCEPT_TIMEOUT_MS	60000
+
 struct steer {
 	int listener;
 	int connection;
@@ -67,6 +69,11 @@ int steer_accept(struct steer *s)
 	struct memtide_grant grant;
 	int r;
 
+	/* a QEMU that did not start never comes */
+	if (poll(&(struct pollfd){ .fd = s->listener, .events = POLLIN }, 1, ACCEPT_TIMEOUT_MS) != 1) {
+		fprintf(stderr, "steer: no device connects to %s\n", s->path);
+		return -ETIMEDOUT;
+	}
 	s->connection = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
 	if (s->connection < 0)
 		return -errno;

@@ -147,7 +147,7 @@ static void add_devices(struct arguments *a, const struct vm_options *o, int qmp
 	}
 	if (o->balloon) {
 		add(a, "-device");
-		add(a, "virtio-balloon-pci,id=balloon0,free-page-reporting=on");
+		add(a, "virtio-balloon-pci,id=balloon0,free-page-reporting=%s", o->balloon_report ? "on" : "off");
 	}
 }
 

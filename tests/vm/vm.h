@@ -34,6 +34,7 @@ struct vm_options {
 	bool no_report;		/* ... without free page reporting */
 	const char *vmm_socket;	/* ... that connects to the controller here */
 	bool balloon;		/* has a stock virtio-balloon device, id balloon0 */
+	bool balloon_report;	/* ... that offers free page reporting */
 	const char *disk;	/* raw image or block device, read only, /dev/vda in the guest */
 	unsigned int disk_iops;	/* its limit; 0: none */
 	const char *uuid;

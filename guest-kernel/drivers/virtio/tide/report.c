@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Free page reporting over the report queue: the kernel offers free memory, the host drops its
- * content, and the guest may use it again at any time.  Linux has one reporting device; where it is
- * another, this does without.
+ * content, and the guest may use it again at any time.  Linux has one reporting device; where it is,
+ * or will be, another, this does without.
  */
+#include <linux/virtio_balloon.h>
+
 #include "tide.h"
 
 void tide_report_done(struct virtqueue *vq)
@@ -37,6 +39,23 @@ static int tide_report(struct page_reporting_dev_info *prdev, struct scatterlist
 	}
 }
 
+static int tide_is_reporting_balloon(struct device *dev, void *unused)
+{
+	struct virtio_device *vdev = dev_to_virtio(dev);
+
+	return vdev->id.device == VIRTIO_ID_BALLOON &&
+	       vdev->config->get_features(vdev) & BIT_ULL(VIRTIO_BALLOON_F_REPORTING);
+}
+
+/*
+ * virtio_balloon's probe fails if its device offers reporting and somebody else has it already,
+ * and the guest would be without its balloon.
+ */
+static bool tide_balloon_reports(struct tide *tide)
+{
+	return bus_for_each_dev(tide->vdev->dev.bus, NULL, NULL, tide_is_reporting_balloon);
+}
+
 /* tide_report_start - become the reporting device if there is none; that this fails is no error. */
 void tide_report_start(struct tide *tide)
 {
@@ -46,6 +65,10 @@ void tide_report_start(struct tide *tide)
 		return;
 	if (virtqueue_get_vring_size(tide->report_vq) < PAGE_REPORTING_CAPACITY) {
 		dev_info(&tide->vdev->dev, "free page reporting is off: its queue is too small\n");
+		return;
+	}
+	if (tide_balloon_reports(tide)) {
+		dev_info(&tide->vdev->dev, "free page reporting is left to the balloon\n");
 		return;
 	}
 	tide->prdev.report = tide_report;
