@@ -522,12 +522,13 @@ static void test_liar(void **state)
 	}
 	print_message("the liar is entitled to %" PRIu64 " MiB and has %" PRIu64 " MiB\n", entitled / MIB,
 		      vm_number(f, "c", "ceiling") / MIB);
-	assert_true(vm_number(f, "c", "charged") <= entitled);
-	/* The others claim what is theirs, and get it. */
+	/* What is lent of free memory ends where it is not used; and when the others claim what is theirs they get it. */
+	assert_true(vm_number(f, "c", "charged") <= entitled + 32 * MIB);
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(peer_claim(f->peer[i], RAM), 0);
 		assert_int_equal(peer_wait_ceiling(f->peer[i], entitled, RAM, PATIENCE_MS), 0);
 	}
+	assert_true(vm_number(f, "c", "charged") <= entitled);
 	stop(f);
 }
 
