@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "hostile.h"
 #include "load.h"
 
 #define LINE_MAX_BYTES	4096
@@ -182,6 +183,27 @@ static int cmd_mount(char **arg)
 	return r ? r : ok("mounted");
 }
 
+static int cmd_garbage(char **arg)
+{
+	int r = hostile_garbage(strtoul(arg[0], NULL, 0));
+
+	return r ? r : ok("done");
+}
+
+static int cmd_flood(char **arg)
+{
+	int r = hostile_flood(strtoull(arg[0], NULL, 0));
+
+	return r ? r : ok("done");
+}
+
+static int cmd_claim(char **arg)
+{
+	int r = hostile_claim(strtoull(arg[0], NULL, 0), strtoul(arg[1], NULL, 0));
+
+	return r ? r : ok("done");
+}
+
 static int cmd_log(char **arg)
 {
 	char *data = malloc(FILE_MAX_BYTES);
@@ -215,6 +237,9 @@ static const struct command commands[] = {
 	{ "load", 3, cmd_load },		/* ANON-BYTES DIR THETA: a process that works, see load.h */
 	{ "pace", 1, cmd_pace },		/* 0 pauses the load, 1 lets it run */
 	{ "ops", 0, cmd_ops },			/* -> operations done, and whether it lives */
+	{ "garbage", 1, cmd_garbage },		/* ROUNDS: random bytes all over the device's region */
+	{ "flood", 1, cmd_flood },		/* COUNT: writes to the doorbell */
+	{ "claim", 2, cmd_claim },		/* BYTES COUNT: pressure that is not there */
 	{ "log", 0, cmd_log },			/* the kernel log */
 	{ "poweroff", 0, cmd_poweroff },
 };

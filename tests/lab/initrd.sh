@@ -16,8 +16,8 @@ initrd_build() {
 	cp /bin/busybox "$root/bin/busybox"
 	cp "$REPO/tests/guest/init" "$root/init"
 	chmod 755 "$root/init"
-	gcc -O2 -Wall -Wextra -Wno-unused-parameter -static -o "$root/agent" \
-		"$REPO/tests/guest/agent.c" "$REPO/tests/guest/load.c" -lm || die "cannot compile the guest agent"
+	gcc -O2 -Wall -Wextra -Wno-unused-parameter -static -I "$REPO/guest-kernel/include/uapi" -o "$root/agent" \
+		"$REPO"/tests/guest/*.c -lm || die "cannot compile the guest agent"
 	for name in $INITRD_MODULES; do
 		file=$(find "$modules" -name "$name.ko*" -print -quit)
 		case $file in
@@ -35,7 +35,7 @@ initrd_build() {
 # initrd_for_image: the initial file system for the lab kernel, kept beside it.  INITRD is its place afterwards.
 initrd_for_image() {
 	local key
-	key=$(tree_hash tests/guest tests/lab/initrd.sh)
+	key=$(tree_hash tests/guest tests/lab/initrd.sh guest-kernel/include)
 	INITRD=$KERNEL_IMAGE/initrd-$key
 	[ -f "$INITRD" ] || initrd_build "$INITRD" "$KERNEL_IMAGE/lib/modules"
 }

@@ -293,7 +293,7 @@ static void test_controller_away_and_back(void **state)
 	stop(&g);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_comes_to_target_and_back),
@@ -308,7 +308,7 @@ int main(void)
 		cmocka_unit_test(test_controller_away_and_back),
 	};
 
-	/* one test, or those of a pattern, while working on it */
-	cmocka_set_test_filter(getenv("LAB_TEST_FILTER"));
+	/* one test, or those of a pattern */
+	cmocka_set_test_filter(argv[1]);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Real guests with a real memtided: they trade memory, its death is not noticed, hostile ones gain nothing, and where
+ * this runs with cgroup v2 (in the nested host) limits follow ceilings.
+ */
+#include <inttypes.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include <cmocka.h>
+
+#include "controller.h"
+#include "vm.h"
+
+#define RAM		(768 * MIB)
+#define FLOOR		(192 * MIB)
+#define BUDGET		(1200 * MIB)
+#define TRIES		60000		/* a look each 2 ms: far longer than any of this takes */
+#define CGROUP		"/sys/fs/cgroup/memtide-test"
+#define VMS_MAX		3
+
+struct world {
+	struct controller *controller;
+	struct vm *vm[VMS_MAX];
+	int count;
+	bool cgroups;
+};
+
+static const char *const names[VMS_MAX] = { "alpha", "beta", "gamma" };
+
+static bool have_cgroup2(void)
+{
+	struct statfs fs;
+	FILE *f;
+
+	if (statfs("/sys/fs/cgroup", &fs) || fs.f_type != 0x63677270 /* CGROUP2_SUPER_MAGIC */)
+		return false;
+	mkdir(CGROUP, 0755);
+	f = fopen(CGROUP "/cgroup.subtree_control", "we");
+	if (!f)
+		return false;
+	fputs("+memory", f);
+	return fclose(f) == 0;
+}
+
+static uint64_t number(json_t *object, const char *key)
+{
+	return json_integer_value(json_object_get(object, key));
+}
+
+static uint64_t vm_number(struct world *w, int i, const char *key)
+{
+	json_t *vm = controller_vm(w->controller, names[i]);
+	uint64_t value;
+
+	assert_non_null(vm);
+	value = number(vm, key);
+	json_decref(vm);
+	return value;
+}
+
+static bool vm_state_is(struct world *w, int i, const char *state)
+{
+	json_t *vm = controller_vm(w->controller, names[i]);
+	const char *s = json_string_value(json_object_get(vm, "state"));
+	bool same = s && strcmp(s, state) == 0;
+
+	json_decref(vm);
+	return same;
+}
+
+/* Waits until @condition, which asks the controller. */
+#define WAIT_FOR(condition)								\
+	do {										\
+		int tries_left = TRIES;							\
+											\
+		while (!(condition) && --tries_left)					\
+			poll(NULL, 0, 2);						\
+		if (!tries_left)							\
+			fail_msg("never came: %s", #condition);				\
+	} while (0)
+
+static void open_world(struct world *w, int count, uint64_t budget)
+{
+	char config[256], cgroup[VMS_MAX][128];
+
+	*w = (struct world){ .count = count, .cgroups = have_cgroup2() };
+	snprintf(config, sizeof(config), "budget = %lluM\nreserve = 64M\npolicy = fair\nadmission = throttle\n[default]\n"
+		 "floor = %lluM\nstart = %lluM\n", (unsigned long long)(budget / MIB), FLOOR / MIB, 2 * FLOOR / MIB);
+	assert_int_equal(controller_start(config, &w->controller), 0);
+	for (int i = 0; i < count; i++) {
+		struct vm_options o = {
+			.name = names[i], .memory_bytes = RAM, .tide = true, .modules = "virtio_tide",
+			.vmm_socket = controller_vmm_socket(w->controller),
+		};
+
+		if (w->cgroups) {
+			snprintf(cgroup[i], sizeof(cgroup[i]), CGROUP "/%s", names[i]);
+			mkdir(cgroup[i], 0755);
+			o.cgroup = cgroup[i];
+		}
+		assert_int_equal(vm_spawn(&o, &w->vm[i]), 0);
+	}
+	for (int i = 0; i < count; i++)
+		assert_int_equal(vm_wait(w->vm[i]), 0);
+	for (int i = 0; i < count; i++)
+		WAIT_FOR(vm_state_is(w, i, "managed"));
+	/* from what they hold at their start they come down to what they use, and the budget has room again */
+	WAIT_FOR(vm_number(w, 0, "charged") + vm_number(w, count - 1, "charged") <= budget);
+}
+
+static void close_world(struct world *w)
+{
+	for (int i = 0; i < w->count; i++)
+		assert_int_equal(vm_stop(w->vm[i]), 0);
+	assert_int_equal(controller_stop(w->controller), 0);
+}
+
+static void assert_within_budget(struct world *w)
+{
+	json_t *status;
+
+	assert_int_equal(controller_call(w->controller, "status", NULL, &status), 0);
+	assert_true(number(status, "deficit") == 0);
+	assert_true(number(status, "ceilings") <= number(status, "budget"));
+	json_decref(status);
+}
+
+static void assert_no_oom(struct world *w)
+{
+	uint64_t kills;
+
+	for (int i = 0; i < w->count; i++) {
+		assert_int_equal(vm_file_value(w->vm[i], "/proc/vmstat", "oom_kill", &kills), 0);
+		assert_int_equal(kills, 0);
+	}
+}
+
+static void test_memory_follows_the_need(void **state)
+{
+	struct world w;
+
+	open_world(&w, 2, BUDGET);
+	for (int turn = 0; turn < 2; turn++) {
+		assert_int_equal(vm_ask(w.vm[turn], NULL, "fill %llu", 520 * MIB), 0);
+		assert_true(vm_number(&w, turn, "usable") >= 520 * MIB);
+		assert_within_budget(&w);
+		assert_true(vm_number(&w, 1 - turn, "usable") >= FLOOR);
+		assert_int_equal(vm_ask(w.vm[turn], NULL, "check"), 0);
+		assert_int_equal(vm_ask(w.vm[turn], NULL, "keep 0"), 0);
+	}
+	assert_no_oom(&w);
+	close_world(&w);
+}
+
+static void test_controller_killed_and_restarted(void **state)
+{
+	struct world w;
+	uint64_t ceiling[2], resident;
+
+	open_world(&w, 2, BUDGET);
+	assert_int_equal(vm_ask(w.vm[0], NULL, "fill %llu", 400 * MIB), 0);
+	for (int round = 0; round < 3; round++) {
+		/* in the middle of a transfer, wherever that is */
+		assert_int_equal(vm_tell(w.vm[1], "fill %llu", 60 * MIB), 0);
+		controller_kill(w.controller);
+		assert_int_equal(vm_hear(w.vm[1], NULL), 0);
+		for (int i = 0; i < 2; i++)
+			assert_int_equal(vm_ask(w.vm[i], NULL, "check"), 0);
+		assert_int_equal(controller_restart(w.controller, NULL), 0);
+		for (int i = 0; i < 2; i++)
+			WAIT_FOR(vm_state_is(&w, i, "managed"));
+	}
+	for (int i = 0; i < 2; i++) {
+		WAIT_FOR(vm_number(&w, i, "charged") == vm_number(&w, i, "ceiling"));
+		ceiling[i] = vm_number(&w, i, "ceiling");
+		assert_int_equal(vm_resident(w.vm[i], &resident), 0);
+		assert_true(vm_number(&w, i, "usable") <= ceiling[i]);
+	}
+	assert_within_budget(&w);
+	assert_no_oom(&w);
+	close_world(&w);
+}
+
+static void test_a_vm_dies(void **state)
+{
+	struct world w;
+	json_t *status;
+
+	open_world(&w, 2, BUDGET);
+	assert_int_equal(vm_ask(w.vm[1], NULL, "fill %llu", 400 * MIB), 0);
+	assert_int_equal(vm_tell(w.vm[0], "fill %llu", 400 * MIB), 0);
+	vm_kill(w.vm[1]);
+	assert_int_equal(vm_hear(w.vm[0], NULL), 0);
+	WAIT_FOR((status = controller_vm(w.controller, names[1])) == NULL || (json_decref(status), false));
+	assert_int_equal(vm_ask(w.vm[0], NULL, "check"), 0);
+	assert_within_budget(&w);
+	w.count = 1;
+	assert_no_oom(&w);
+	vm_stop(w.vm[1]);
+	close_world(&w);
+}
+
+static void test_hostile_guest_disturbs_nobody(void **state)
+{
+	struct world w;
+
+	open_world(&w, 3, BUDGET + 300 * MIB);
+	assert_int_equal(vm_ask(w.vm[2], NULL, "rmmod virtio_tide"), 0);
+	assert_int_equal(vm_tell(w.vm[2], "garbage 200"), 0);
+	assert_int_equal(vm_ask(w.vm[0], NULL, "fill %llu", 300 * MIB), 0);
+	assert_int_equal(vm_hear(w.vm[2], NULL), 0);
+	assert_int_equal(vm_tell(w.vm[2], "flood 200000"), 0);
+	assert_int_equal(vm_ask(w.vm[1], NULL, "fill %llu", 300 * MIB), 0);
+	assert_int_equal(vm_hear(w.vm[2], NULL), 0);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(vm_ask(w.vm[i], NULL, "check"), 0);
+	/* without a driver it is charged all it has, and no more */
+	assert_int_equal(vm_number(&w, 2, "charged"), RAM);
+	close_world(&w);
+}
+
+static void test_a_liar_gains_nothing(void **state)
+{
+	struct world w;
+	uint64_t entitlement[2];
+
+	open_world(&w, 3, BUDGET + 300 * MIB);
+	for (int i = 0; i < 2; i++) {
+		entitlement[i] = vm_number(&w, i, "entitlement");
+		/* they use what they are entitled to */
+		assert_int_equal(vm_ask(w.vm[i], NULL, "fill %" PRIu64, entitlement[i] - 120 * MIB), 0);
+	}
+	assert_int_equal(vm_ask(w.vm[2], NULL, "claim %llu 2000", 512 * MIB), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_true(vm_number(&w, i, "ceiling") + 64 * MIB >= entitlement[i]);
+		assert_int_equal(vm_ask(w.vm[i], NULL, "check"), 0);
+	}
+	assert_within_budget(&w);
+	close_world(&w);
+}
+
+static uint64_t read_limit(int i)
+{
+	char path[160], text[64] = "";
+	FILE *f;
+
+	snprintf(path, sizeof(path), CGROUP "/%s/memory.high", names[i]);
+	f = fopen(path, "re");
+	if (!f || !fgets(text, sizeof(text), f))
+		strcpy(text, "0");
+	if (f)
+		fclose(f);
+	return strncmp(text, "max", 3) == 0 ? UINT64_MAX : strtoull(text, NULL, 0);
+}
+
+static void test_limits_follow_ceilings(void **state)
+{
+	struct world w;
+	uint64_t before;
+
+	if (!have_cgroup2()) {
+		print_message("no cgroup v2 with the memory controller on this machine\n");
+		skip();
+	}
+	open_world(&w, 2, BUDGET);
+	WAIT_FOR(vm_number(&w, 0, "charged") == vm_number(&w, 0, "ceiling"));
+	before = read_limit(0);
+	assert_true(before >= vm_number(&w, 0, "ceiling"));
+	assert_true(before < RAM + 512 * MIB);
+	assert_int_equal(vm_ask(w.vm[0], NULL, "fill %llu", 520 * MIB), 0);
+	assert_true(read_limit(0) >= 520 * MIB);
+	assert_int_equal(vm_ask(w.vm[0], NULL, "keep 0"), 0);
+	assert_int_equal(vm_ask(w.vm[1], NULL, "fill %llu", 520 * MIB), 0);
+	WAIT_FOR(read_limit(0) < 700 * MIB);
+	assert_within_budget(&w);
+	assert_no_oom(&w);
+	close_world(&w);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_memory_follows_the_need),
+		cmocka_unit_test(test_controller_killed_and_restarted),
+		cmocka_unit_test(test_a_vm_dies),
+		cmocka_unit_test(test_hostile_guest_disturbs_nobody),
+		cmocka_unit_test(test_a_liar_gains_nothing),
+		cmocka_unit_test(test_limits_follow_ceilings),
+	};
+
+	/* one test, or those of a pattern */
+	cmocka_set_test_filter(argv[1]);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
