@@ -243,9 +243,9 @@ int peer_connect(struct peer *peer, const char *vmm_socket, struct memtide_errte
 	}
 	memcpy(hello.name, peer->name, sizeof(hello.name));
 	hello.has_uuid = peer->options.uuid_end != 0;
-	if (hello.has_uuid)
-		memset(hello.uuid, 0x42, sizeof(hello.uuid) - 1);
-	hello.uuid[15] = peer->options.uuid_end;
+	memset(hello.uuid, hello.has_uuid ? 0x42 : 0, sizeof(hello.uuid));
+	for (int i = 0; i < 4; i++)
+		hello.uuid[12 + i] = (uint8_t)(peer->options.uuid_end >> (24 - 8 * i));
 	memcpy(hello.fd, peer->fd, sizeof(hello.fd));
 	r = memtide_hello_send(peer->socket, &hello);
 	if (r >= 0)

@@ -27,7 +27,7 @@ enum peer_manner {
 
 struct peer_options {
 	const char *name;
-	uint8_t uuid_end;	/* the UUID's last byte, the others are fixed; 0: no UUID */
+	uint32_t uuid_end;	/* the UUID's last four bytes, the others are fixed; 0: no UUID */
 	uint64_t ram;		/* bytes */
 	uint64_t needs;		/* of these it cannot give */
 	enum peer_manner manner;

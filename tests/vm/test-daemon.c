@@ -126,7 +126,7 @@ static void set_vm(struct fixture *f, const char *vm, const char *name, uint64_t
 
 static void start_peer(struct fixture *f, int which)
 {
-	struct peer_options options = { .name = names[which], .uuid_end = (uint8_t)(which + 1), .ram = RAM, .needs = 32 * MIB };
+	struct peer_options options = { .name = names[which], .uuid_end = (uint32_t)which + 1, .ram = RAM, .needs = 32 * MIB };
 	struct memtide_errtext words;
 
 	assert_int_equal(peer_new(&options, &f->peer[which]), 0);

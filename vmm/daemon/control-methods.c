@@ -181,6 +181,7 @@ static json_t *name_or_null(const char *name)
 
 static json_t *entry_json(const struct decision *entry)
 {
+	char text[DECISION_MESSAGE_MAX];
 	json_t *json = json_object();
 
 	json_object_set_new(json, "seq", json_integer((json_int_t)entry->seq));
@@ -202,7 +203,7 @@ static json_t *entry_json(const struct decision *entry)
 				    size_json(entry->achieved));
 		json_object_set_new(json, "took_ms", json_integer((json_int_t)entry->took_ms));
 	}
-	json_object_set_new(json, "message", json_string(entry->message));
+	json_object_set_new(json, "message", json_string(decision_words(entry, text)));
 	return json;
 }
 

@@ -9,7 +9,9 @@
 #include "loop.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/types.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,9 +70,27 @@ struct decision *decision_log_draft(struct decision_log *log, enum decision_kind
 	return entry;
 }
 
+const char *decision_words(const struct decision *entry, char text[static DECISION_MESSAGE_MAX])
+{
+	const struct decision_inputs *in = &entry->inputs;
+	const char *reason = decision_reason_name(entry->reason);
+
+	if (entry->message[0] || !entry->has_inputs)
+		return entry->message;
+	snprintf(text, DECISION_MESSAGE_MAX,
+		 "%starget %" PRIu64 " to %" PRIu64 " MiB, ceiling %" PRIu64 " to %" PRIu64 " MiB: %s, rule %u (usable %"
+		 PRIu64 ", available %" PRIu64 ", entitled to %" PRIu64 " MiB, %" PRIu64 " refaults/s)",
+		 entry->dry_run ? "would change: " : "", entry->target_before >> 20, entry->target >> 20,
+		 entry->ceiling_before >> 20, entry->ceiling >> 20, reason ? reason : "no known reason", entry->rule,
+		 in->usable >> 20, in->available >> 20, in->entitlement >> 20,
+		 in->refault_file_rate + in->refault_anon_rate);
+	return text;
+}
+
 uint64_t decision_log_add(struct decision_log *log, enum log_level level)
 {
 	struct decision *entry = slot(log, log->next);
+	char text[DECISION_MESSAGE_MAX];
 
 	entry->seq = log->next++;
 	if (decide_take_token(&log->lines, entry->time_ms * NSEC_PER_MSEC, LINES_PER_SECOND, LINES_BURST)) {
@@ -79,7 +99,7 @@ uint64_t decision_log_add(struct decision_log *log, enum log_level level)
 		if (log->unwritten)
 			log_line(level, "%lu entries of the decision log were not written here", log->unwritten);
 		log->unwritten = 0;
-		log_line(level, "%s%s%s", entry->vm, entry->vm[0] ? ": " : "", entry->message);
+		log_line(level, "%s%s%s", entry->vm, entry->vm[0] ? ": " : "", decision_words(entry, text));
 	}
 	if (log->listener)
 		log->listener(log->listener_arg, entry);

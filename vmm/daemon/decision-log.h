@@ -58,13 +58,14 @@ struct decision_inputs {
  * @rule: the policy's own number
  * @reason: enum balance_reason, or -1
  * @bounds: enum decide_bound: what kept the answer from being followed to the letter
+ * @dry_run: nothing was done
  * @has_inputs: @inputs and the targets and ceilings are set
  * @achieved: usable when it ended, or DECISION_UNDER_WAY
  * @path: of a relief that a guest reports, enum virtio_tide_path; 0: this is none
  * @path_ns: how long the guest measured
  * @path_bytes: how much it says it got
  * @took_ms: from decision to end
- * @message: a sentence: what, why, measured value, limit
+ * @message: a sentence: what, why, measured value, limit; left empty for a decision, whose words follow from the rest
  */
 struct decision {
 	uint64_t seq;
@@ -77,6 +78,7 @@ struct decision {
 	uint32_t rule;
 	int reason;
 	uint32_t bounds;
+	bool dry_run;
 	bool has_inputs;
 	struct decision_inputs inputs;
 	uint32_t path;
@@ -111,6 +113,9 @@ void decision_log_end(struct decision_log *log, uint64_t seq, uint64_t achieved,
 /* The first entry with a number of at least @seq, or NULL.  Valid until the next is added. */
 const struct decision *decision_log_from(const struct decision_log *log, uint64_t seq);
 uint64_t decision_log_next(const struct decision_log *log);
+
+/* The sentence of @entry.  A round makes thousands of entries and few of them are read: words are made when they are. */
+const char *decision_words(const struct decision *entry, char text[static DECISION_MESSAGE_MAX]);
 
 const char *decision_kind_name(enum decision_kind kind);
 const char *decision_reason_name(int reason);

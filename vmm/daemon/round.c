@@ -137,8 +137,9 @@ static void log_answer(struct vm *vm, const struct balance_table *table, const s
 {
 	struct manager *manager = vm->manager;
 	struct decision *entry = decision_log_draft(manager->log, DECISION_DECISION, loop_now(manager->loop));
-	const char *reason = decision_reason_name((int)row->reason);
+	uint64_t seq;
 
+	entry->dry_run = manager->dry_run;
 	entry->vm_id = vm->id;
 	memcpy(entry->vm, vm->name, sizeof(entry->vm));
 	entry->trigger = (int)table->host.trigger;
@@ -160,16 +161,9 @@ static void log_answer(struct vm *vm, const struct balance_table *table, const s
 	entry->ceiling_before = ceiling_before;
 	entry->ceiling = change->ceiling;
 	entry->achieved = vm->lowering && !manager->dry_run ? DECISION_UNDER_WAY : vm->ledger.usable;
-	snprintf(entry->message, sizeof(entry->message),
-		 "%starget %" PRIu64 " to %" PRIu64 " MiB, ceiling %" PRIu64 " to %" PRIu64 " MiB: %s, rule %u (usable %" PRIu64
-		 ", available %" PRIu64 ", entitled to %" PRIu64 " MiB, %" PRIu64 " refaults/s)",
-		 manager->dry_run ? "would change: " : "", target_before >> 20, change->target >> 20,
-		 ceiling_before >> 20, change->ceiling >> 20, reason ? reason : "no known reason", row->rule,
-		 entry->inputs.usable >> 20, entry->inputs.available >> 20, entry->inputs.entitlement >> 20,
-		 entry->inputs.refault_file_rate + entry->inputs.refault_anon_rate);
-	entry->seq = decision_log_add(manager->log, LOG_LEVEL_INFO);
+	seq = decision_log_add(manager->log, LOG_LEVEL_INFO);
 	if (vm->lowering)
-		vm->lowering_entry = entry->seq;
+		vm->lowering_entry = seq;
 	manager->round.decisions++;
 }
 
