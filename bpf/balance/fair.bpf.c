@@ -5,10 +5,11 @@
  * What it does.  Every VM is entitled to its floor and its share of the rest of the budget.  What it needs is
  * estimated from what its kernel shows: memory that cannot be freed without swapping is needed; a VM that reads
  * again what it lost (refaults), or is under pressure, needs more than it has; a VM that does neither for a
- * while needs less, halfway down to what it cannot free with each step.  The budget is then handed out in three
- * rounds: to everybody what it needs up to its entitlement; of what is left, less the controller's reserve, to
- * those that need more, by shares; and what is still left stays where it is, so that memory moves only when
- * somebody wants it.
+ * while needs less, halfway down to what it cannot free with each step.  The budget is then
+ * handed out in rounds: to everybody what it needs up to its entitlement; of what is left, less the controller's
+ * reserve, to those that need more, by shares; and what is still left stays where it is, entitlements before
+ * loans, so that memory moves only when somebody wants it.  Who needs more than it has may have all it is entitled
+ * to at once, as far as that is only lent to others.
  *
  * Taking memory is also how idle memory is told from hot memory: a guest that reads all it needs from its cache
  * looks idle until it misses some of it.  A VM that refaults soon after it was shrunk gets back what it had, up
@@ -40,11 +41,13 @@ KNOB(__u32, step_ms, 250, 10, 600000, "a VM is not shrunk again before this time
 KNOB(__u32, regret_ms, 10000, 100, 3600000, "refaults so soon after shrinking a VM mean that it was wrong");
 KNOB(__u32, hold_ms, 8000, 100, 3600000, "such a VM then counts as idle only after this long; doubles each time");
 KNOB(__u32, hold_max_ms, 120000, 100, 86400000, "how long that may become");
-KNOB(__u32, idle_tax_percent, 90, 0, 100, "how much of its idle memory a VM gives up, in percent");
+KNOB(__u32, idle_tax_percent, 95, 0, 100, "how much of its idle memory a VM gives up, in percent");
 KNOB(__u64, change_bytes, 8388608, 4096, 1099511627776, "smaller changes are not made, except under pressure");
 
 #define PAGE_SHIFT	12
-#define CAP_PASSES	4
+/* A fill is over after so many passes, or when less than this part of the budget is left. */
+#define FILL_PASSES	3
+#define FILL_PART	512
 
 /* The rows' state, kept from round to tally. */
 enum {
@@ -73,6 +76,7 @@ enum {
 	TO_ENTITLEMENT,		/* from the floor to the maximum: works out the entitlements */
 	TO_NEED,		/* beyond the entitlement to what is needed, for who needs it now */
 	TO_ENTITLED_SIZE,	/* up to what it has now, within the entitlement */
+	TO_CLAIM,		/* up to the entitlement at once, for who needs more than it has */
 	TO_SIZE,		/* up to what it has now */
 };
 
@@ -83,6 +87,7 @@ enum {
 struct tally {
 	__u64 now;		/* ms */
 	__u64 left;		/* bytes of the budget that are not handed out yet */
+	__u64 crumbs;		/* bytes that are not worth another pass */
 	__u64 deficit;		/* truth value: more is charged than there is */
 	__u64 stage;		/* what is being filled */
 	__u64 share;		/* pages of this pass */
@@ -171,7 +176,7 @@ static void learn_need(struct balance_vm *vm)
 		vm->state[ACTIVE_AT] = tally.now;
 	if (pressed(vm) && !(vm->flags & BALANCE_VM_UNUSED)) {
 		vm->rule = RULE_PRESSURE;
-		need = max(need, vm->ceiling + vm->wanted);
+		need = max(need, vm->ceiling + min(vm->wanted, vm->maximum));
 	}
 	if (busy(vm)) {
 		vm->rule = vm->rule ? vm->rule : RULE_REFAULT;
@@ -222,6 +227,8 @@ static __u64 fill_to(const struct balance_vm *vm)
 		return calm(vm) ? 0 : vm->state[NEED];
 	if (tally.stage == TO_ENTITLED_SIZE)
 		return min(vm->ceiling, vm->state[ENTITLED]);
+	if (tally.stage == TO_CLAIM)
+		return calm(vm) || (vm->flags & BALANCE_VM_UNUSED) ? 0 : vm->state[ENTITLED];
 	return min(vm->ceiling, vm->maximum);
 }
 
@@ -263,7 +270,7 @@ static long fill_pass(__u32 i, void *ctx)
 {
 	struct balance_table *t = balance_table();
 
-	if (!t || !tally.next_shares || tally.left < MIB)
+	if (!t || !tally.next_shares || tally.left < tally.crumbs)
 		return 1;
 	tally.share = tally.left >> PAGE_SHIFT;
 	tally.shares = tally.next_shares;
@@ -278,10 +285,12 @@ static long fill_pass(__u32 i, void *ctx)
  */
 static void fill(struct balance_table *t, __u64 stage)
 {
+	if (tally.left < tally.crumbs)
+		return;
 	tally.stage = stage;
 	tally.next_shares = 0;
 	balance_walk(t, weigh_row, NULL);
-	bpf_loop(CAP_PASSES, fill_pass, NULL, 0);
+	bpf_loop(FILL_PASSES, fill_pass, NULL, 0);
 }
 
 /* Entitlements stand in ALLOC: keep them, learn what is needed, and start again from the lower of the two. */
@@ -409,6 +418,7 @@ int balance(void *unused)
 	tally.now = t->host.time_ms + 1;
 	tally.deficit = t->host.charged > t->host.budget;
 	tally.left = t->host.budget;
+	tally.crumbs = max(MIB, t->host.budget / FILL_PART);
 	tally.room = t->host.budget;
 	tally.raise_pressed = 0;
 	tally.raise_others = 0;
@@ -419,6 +429,7 @@ int balance(void *unused)
 	tally.left = less(tally.left, t->host.reserve);
 	fill(t, TO_NEED);
 	fill(t, TO_ENTITLED_SIZE);
+	fill(t, TO_CLAIM);
 	fill(t, TO_SIZE);
 	balance_walk(t, shrink_row, NULL);
 	balance_walk(t, grow_row, NULL);

@@ -63,6 +63,7 @@ struct story {
 	unsigned int hit_us;	/* what a read from the cache takes */
 	unsigned int miss_us;	/* ... and one from the disk, on top of that */
 	bool bursts;		/* the last guest bursts, in the second and in the sixth phase */
+	bool late;		/* the last guest has just come, and has all that the others could do without */
 	double than_fixed;	/* fair must do this many times the work of fixed limits */
 	double than_proxmox;	/* ... and of proxmox */
 	unsigned int changes;	/* with at most so many changes */
@@ -243,6 +244,7 @@ static void set(struct world *w, struct guest *g, uint64_t target, uint64_t ceil
 		g->lowering = true;
 	}
 	w->changes++;
+	g->wish = 0;
 	g->ceiling = ceiling;
 	g->target = min64(target, ceiling);
 	if (g->ceiling > g->charged)
@@ -257,10 +259,11 @@ static void raise_to(struct world *w, struct guest *g, uint64_t target, uint64_t
 {
 	uint64_t room = less(BUDGET - keep, sum_charged(w)) + g->charged;
 
+	uint64_t most = min64(ceiling, room - room % DECIDE_UNIT);
+
+	if (most > g->ceiling || (most == g->ceiling && target > g->target))
+		set(w, g, target, most);
 	g->wish = ceiling > room ? ceiling : 0;
-	ceiling = min64(ceiling, room - room % DECIDE_UNIT);
-	if (ceiling > g->ceiling || (ceiling == g->ceiling && target > g->target))
-		set(w, g, target, ceiling);
 }
 
 /* What came down is granted to those who wait for it. */
@@ -482,12 +485,14 @@ static void tell_story(struct world *w)
 	}
 }
 
-static void start(struct world *w, uint64_t size)
+static void start(struct world *w, uint64_t size, bool late)
 {
 	for (int i = 0; i < GUESTS; i++) {
 		struct guest *g = &w->guest[i];
+		bool last = i == GUESTS - 1;
 
-		g->usable = g->target = g->ceiling = g->charged = size;
+		g->usable = late ? last ? MAXIMUM : FLOOR + 16 * MIB : size;
+		g->target = g->ceiling = g->charged = g->usable;
 		g->newest = g->oldest = NONE;
 		g->seed = 88172645463325252ULL + i;
 	}
@@ -506,7 +511,7 @@ static struct outcome play(const struct story *story, struct memtide_policy *pol
 	w->story = story;
 	w->policy = policy;
 	w->relief = relief;
-	start(w, policy ? START : BUDGET / GUESTS);
+	start(w, policy ? START : BUDGET / GUESTS, policy && story->late);
 	for (w->now_ms = STEP_MS; w->now_ms < story->phases * story->phase_ms; w->now_ms += STEP_MS) {
 		tell_story(w);
 		for (int i = 0; i < GUESTS; i++) {
@@ -611,14 +616,15 @@ static void make_zipf(void)
 int main(int argc, char **argv)
 {
 	static const struct story stories[] = {
-		{ "one at a time", 6, 30000, 1, 150, 600, true, 1.1, 1.02, 400 },
-		{ "one at a time, slow disk", 6, 30000, 1, 150, 1250, true, 1.02, 1.02, 400 },
+		{ "one at a time", 6, 30000, 1, 150, 600, true, false, 1.1, 1.02, 400 },
+		{ "one at a time, from scratch", 6, 30000, 1, 150, 600, true, true, 1.1, 1.02, 400 },
+		{ "one at a time, slow disk", 6, 30000, 1, 150, 1250, true, false, 1.02, 1.02, 400 },
 		/* Faster than caches fill: moving memory cannot pay, and must not cost much. */
-		{ "one at a time, short phases", 12, 10000, 1, 150, 600, true, 0.93, 1.02, 400 },
-		{ "one at a time, long phases", 6, 90000, 1, 150, 600, true, 1.3, 1.3, 800 },
-		{ "two at a time", 6, 60000, 2, 150, 600, false, 1.02, 1.02, 800 },
-		{ "all at once", 6, 30000, 3, 150, 600, false, 0.97, 1.02, 40 },
-		{ "nobody", 6, 30000, 0, 150, 600, false, 1.0, 1.0, 0 },
+		{ "one at a time, short phases", 12, 10000, 1, 150, 600, true, false, 0.93, 1.02, 400 },
+		{ "one at a time, long phases", 6, 90000, 1, 150, 600, true, false, 1.3, 1.3, 800 },
+		{ "two at a time", 6, 60000, 2, 150, 600, false, false, 1.02, 1.02, 800 },
+		{ "all at once", 6, 30000, 3, 150, 600, false, false, 0.97, 1.02, 40 },
+		{ "nobody", 6, 30000, 0, 150, 600, false, false, 1.0, 1.0, 0 },
 	};
 	static const struct option long_options[] = { { "knob", required_argument, NULL, 'k' }, { } };
 	const int nr = sizeof(stories) / sizeof(stories[0]);
