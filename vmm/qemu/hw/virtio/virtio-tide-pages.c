@@ -2,8 +2,8 @@
 /*
  * virtio-tide: the memory and the eventfds that the device shares with its controller.
  *
- * Both memfds are sealed, so that the controller can map them without fear of SIGBUS.  The device writes the counters
- * and reads the grant; in the state region it writes only what has to be there without a controller.
+ * Both memfds are sealed, so that the controller can map them without fear of SIGBUS.  The device writes the
+ * counters and reads the grant; in the state region it writes only what has to be there without a controller.
  */
 
 #include "qemu/osdep.h"

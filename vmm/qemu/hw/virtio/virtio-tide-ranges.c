@@ -24,9 +24,9 @@
 /* How long the main loop may be kept from other devices by one madvise. */
 #define SLICE_NS        (1 * SCALE_MS)
 /*
- * Small discards ruin the page tables for what comes after, so never less than a huge page; and never so much that
- * one slice is long even if the host's speed suddenly drops, as it does from memory that was never touched (no cost
- * at all) to memory in small pages (2 GiB/s and less).
+ * Small discards ruin the page tables for what comes after, so never less than a huge page; and never so much
+ * that one slice is long even if the host's speed suddenly drops, as it does from memory that was never touched
+ * (no cost at all) to memory in small pages (2 GiB/s and less).
  */
 #define SLICE_MIN       VIRTIO_TIDE_HUGE_SIZE
 #define SLICE_MAX       (1 * GiB)
@@ -180,7 +180,8 @@ unsigned int tide_spans_merge(TideSpan *spans, unsigned int count)
 }
 
 /* Sets or clears the bits of @pages pages from page @first of a unit on.  Returns how many have changed. */
-static unsigned int mark_in_unit(TideRanges *ranges, uint64_t unit, unsigned int first, unsigned int pages, bool given)
+static unsigned int mark_in_unit(TideRanges *ranges, uint64_t unit, unsigned int first, unsigned int pages,
+                                 bool given)
 {
     unsigned long *map = ranges->given + unit * UNIT_LONGS;
     unsigned int was = ranges->given_in_unit[unit], changed;

@@ -2,9 +2,9 @@
 /*
  * virtio-tide: the vmm socket.
  *
- * The device introduces its VM and hands over descriptors; the controller answers once.  After that the socket only
- * tells each side that the other one is there.  When it closes nothing changes: the VM keeps its memory and its
- * ceiling, and the chardev connects again.
+ * The device introduces its VM and hands over descriptors; the controller answers once.  After that the socket
+ * only tells each side that the other one is there.  When it closes nothing changes: the VM keeps its memory
+ * and its ceiling, and the chardev connects again.
  */
 
 #include "qemu/osdep.h"

@@ -5,9 +5,9 @@
  * This file is the device: queues, batches, inhibition, properties.  What is given is accounted for in
  * virtio-tide-ranges.c, the shared memory is in virtio-tide-pages.c, the controller's socket in virtio-tide-vmm.c.
  *
- * All work is done in one bottom half that stops after about a millisecond and comes again, so that neither a large
- * batch nor a guest that floods its queues keeps the main loop from the VM's other devices.  Everything runs under
- * the BQL.  What the guest wrote is read once.
+ * All work is done in one bottom half that stops after about a millisecond and comes again, so that neither a
+ * large batch nor a guest that floods its queues keeps the main loop from the VM's other devices.  Everything
+ * runs under the BQL.  What the guest wrote is read once.
  */
 
 #include "qemu/osdep.h"
@@ -34,7 +34,7 @@
 #define TURN_NS             (1 * SCALE_MS)
 /* How often to look whether discarding is possible again: nothing tells.  Only while it is not. */
 #define INHIBITED_POLL_MS   1000
-/* A host that fails to drop memory (it is locked, say) is tried again after this at first, then ever less often. */
+/* A host that fails to drop memory (it is locked, say) is tried again after this, then ever less often. */
 #define RETRY_MIN_MS        1000
 #define RETRY_MAX_MS        64000
 /* Batches are large: a few of them keep both sides busy. */
@@ -64,8 +64,9 @@ static void set_flag(VirtIOTide *s, uint32_t flag, bool on)
 }
 
 /*
- * VFIO without coordination and others need all RAM to stay where it is; migration might read what is being dropped;
- * and where the host has just failed to drop memory it would fail again, with an error message each time.
+ * VFIO without coordination and others need all RAM to stay where it is; migration might read what is being
+ * dropped; and where the host has just failed to drop memory it would fail again, with an error message each
+ * time.
  */
 static bool discards_impossible(VirtIOTide *s)
 {
@@ -116,8 +117,8 @@ static void discard_has_failed(VirtIOTide *s)
 }
 
 /*
- * Plugging a VFIO device changes the memory map some time after discards were disabled.  No interrupt from in here:
- * raising one may write to memory.
+ * Plugging a VFIO device changes the memory map some time after discards were disabled.  No interrupt from in
+ * here: raising one may write to memory.
  */
 static void memory_map_changed(MemoryListener *listener)
 {
@@ -547,7 +548,7 @@ static void set_target(Object *obj, Visitor *v, const char *name, void *opaque, 
     publish_target(s);
 }
 
-/* What the host asks of the guest now, whoever has said it; the guest could have changed it, but this is for people. */
+/* What the host asks of the guest now, whoever has said it. */
 static void get_target(Object *obj, Visitor *v, const char *name, void *opaque, Error **errp)
 {
     VirtIOTide *s = VIRTIO_TIDE(obj);
@@ -736,7 +737,8 @@ static const MemoryRegionOps doorbell_ops = {
 static void create_regions(VirtIOTide *s)
 {
     /* By pointer and not by descriptor, so that vhost-user back ends of other devices do not get it. */
-    memory_region_init_ram_ptr(&s->state_mr, OBJECT(s), "virtio-tide-state", VIRTIO_TIDE_STATE_SIZE, s->pages.state);
+    memory_region_init_ram_ptr(&s->state_mr, OBJECT(s), "virtio-tide-state", VIRTIO_TIDE_STATE_SIZE,
+                               s->pages.state);
     memory_region_init_io(&s->doorbell_mr, OBJECT(s), &doorbell_ops, s, "virtio-tide-doorbell",
                           VIRTIO_TIDE_PAGE_SIZE);
     memory_region_add_eventfd(&s->doorbell_mr, 0, 4, false, 0, &s->pages.doorbell);

@@ -2,8 +2,8 @@
 /*
  * virtio-tide: a guest gives memory to its host and takes it back.
  *
- * The device without its transport.  The wire contract is in standard-headers/linux/virtio_tide.h, the one with the
- * controller in tide-vmm.h.
+ * The device without its transport.  The wire contract is in standard-headers/linux/virtio_tide.h, the one with
+ * the controller in tide-vmm.h.
  */
 #ifndef QEMU_VIRTIO_TIDE_H
 #define QEMU_VIRTIO_TIDE_H
@@ -75,8 +75,8 @@ struct VirtIOTide {
     Error *migration_blocker;
 
     /*
-     * The transport's way to raise the configuration-change interrupt straight from pages.call, without QEMU's main
-     * loop.  It uses virtio_tide_call_handler() where and while it cannot.  May be NULL.
+     * The transport's way to raise the configuration-change interrupt straight from pages.call, without QEMU's
+     * main loop.  It uses virtio_tide_call_handler() where and while it cannot.  May be NULL.
      */
     void (*wire_call)(VirtIOTide *tide, bool wire);
 };
