@@ -103,13 +103,13 @@ void tide_blocks_init(struct tide *tide)
 /* Under the lock: notes that the host has to hear of these pages.  False when the table is full. */
 static bool tide_untold_add(struct tide *tide, unsigned long pfn, unsigned long pages)
 {
-	struct tide_extent *last = &tide->untold[tide->nr_untold - 1];
+	struct tide_extent *last = tide->nr_untold ? &tide->untold[tide->nr_untold - 1] : NULL;
 
-	if (tide->nr_untold && last->pfn + last->pages == pfn) {
+	if (last && last->pfn + last->pages == pfn) {
 		last->pages += pages;
 		return true;
 	}
-	if (tide->nr_untold && pfn + pages == last->pfn) {
+	if (last && pfn + pages == last->pfn) {
 		last->pfn = pfn;
 		last->pages += pages;
 		return true;

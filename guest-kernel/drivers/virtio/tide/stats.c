@@ -106,7 +106,6 @@ static void tide_stats_own(struct tide *tide, struct virtio_tide_stats *s)
 	unsigned int path;
 
 	s->refresh = cpu_to_le32(tide->refreshed);
-	s->time_ns = cpu_to_le64(ktime_get_ns());
 	s->flags = cpu_to_le32(tide_stats_flags(tide));
 	s->pressure = cpu_to_le64(atomic64_read(&tide->pressure_count));
 	spin_lock(&tide->lock);
@@ -182,7 +181,7 @@ void tide_stats_attend(struct tide *tide, bool sample)
 {
 	const struct virtio_tide_state *state = tide_at(tide, VIRTIO_TIDE_STATE_OFFSET);
 	u32 refresh = le32_to_cpu(READ_ONCE(state->refresh));
-	struct virtio_tide_stats stats = {};
+	struct virtio_tide_stats stats = { .time_ns = cpu_to_le64(ktime_get_ns()) };
 
 	if (refresh != tide->refreshed) {
 		tide->refreshed = refresh;
