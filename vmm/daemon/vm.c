@@ -67,6 +67,12 @@ static uint32_t peek_seq(const void *record)
 	return __atomic_load_n((const uint32_t *)record, __ATOMIC_ACQUIRE);
 }
 
+void vm_prefetch(const struct vm *vm)
+{
+	__builtin_prefetch(state_at(vm, VIRTIO_TIDE_STATS_OFFSET));
+	__builtin_prefetch(vm->counters_region.start);
+}
+
 static void call_guest(const struct vm *vm)
 {
 	uint64_t one = 1;

@@ -165,6 +165,9 @@ void vm_observe(struct vm *vm);
 /* The same, and the steps that follow, if the device has counted anything since. */
 void vm_follow_counters(struct vm *vm);
 
+/* Ask the processor for what the next two functions look at first. */
+void vm_prefetch(const struct vm *vm);
+
 /* Take over the guest's statistics if there are new ones.  Returns whether there were. */
 bool vm_read_stats(struct vm *vm);
 /* Ask the guest for fresh statistics; it answers in its own time. */
