@@ -98,6 +98,23 @@ static void print_vm(const json_t *vm, struct bar_style style, uint64_t scale, i
 	putchar('\n');
 }
 
+/* VMs that nothing holds to their ceilings, on one line. */
+static void print_not_enforced(const json_t *vms)
+{
+	const json_t *vm;
+	bool any = false;
+	size_t i;
+
+	json_array_foreach(vms, i, vm) {
+		if (json_is_true(json_object_get(vm, "enforced")))
+			continue;
+		printf("%s%s", any ? ", " : "\nnot enforced: ", reply_text(vm, "name"));
+		any = true;
+	}
+	if (any)
+		puts(" (memtide vm show says why)");
+}
+
 static void print_legend(struct bar_style style)
 {
 	static const struct {
@@ -147,6 +164,7 @@ static void print_status(const json_t *status)
 	       memtide_size_format(scale, text));
 	json_array_foreach(vms, i, vm)
 		print_vm(vm, style, scale, width);
+	print_not_enforced(vms);
 	print_legend(style);
 }
 

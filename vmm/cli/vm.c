@@ -116,8 +116,9 @@ static void print_vm(const json_t *vm)
 	printf("%-14s %llu\n", "pid", (unsigned long long)reply_number(vm, "pid"));
 	printf("%-14s %s%s%s\n", "state", reply_text(vm, "state"), *reply_text(vm, "why") ? ": " : "",
 	       reply_text(vm, "why"));
-	printf("%-14s %s\n", "cgroup",
-	       *reply_text(vm, "cgroup") ? reply_text(vm, "cgroup") : "none: not enforced");
+	printf("%-14s %s\n", "cgroup", *reply_text(vm, "cgroup") ? reply_text(vm, "cgroup") : "none");
+	printf("%-14s %s\n", "enforced",
+	       json_is_true(json_object_get(vm, "enforced")) ? "by memory.high" : "not enforced");
 	print_size(vm, "usable", "usable");
 	print_size(vm, "credit", "credit");
 	print_size(vm, "given", "given");
