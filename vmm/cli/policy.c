@@ -58,7 +58,8 @@ static void print_policy(const json_t *policy)
 	const json_t *knob;
 	size_t i;
 
-	printf("%s: %s\n", reply_text(policy, "name"), reply_text(policy, "about"));
+	printf("%s%s%s\n", reply_text(policy, "name"), *reply_text(policy, "about") ? ": " : "",
+	       reply_text(policy, "about"));
 	printf("family %s, file %s%s\n", reply_text(policy, "family"), reply_text(policy, "file"),
 	       json_is_true(json_object_get(policy, "active")) ? ", active" : "");
 	if (reply_number(policy, "runs"))
