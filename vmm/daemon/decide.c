@@ -78,7 +78,7 @@ static uint64_t within(const struct decide_vm *vm, uint64_t bytes, uint32_t *bou
 struct decide_change decide_answer(const struct decide_vm *vm, uint64_t new_target, uint64_t new_ceiling)
 {
 	struct decide_change change = { 0 };
-	bool lower;
+	bool lower, small_ceiling, small_target;
 
 	if (!(vm->flags & BALANCE_VM_MANAGED))
 		return no_change(vm, DECIDE_UNMANAGED);
@@ -104,14 +104,16 @@ struct decide_change decide_answer(const struct decide_vm *vm, uint64_t new_targ
 		change.target = max64(change.target, limit);
 		change.target = min64(change.target, change.ceiling);
 	}
-	if (too_small(vm, vm->ceiling, change.ceiling)) {
+	small_ceiling = too_small(vm, vm->ceiling, change.ceiling);
+	small_target = too_small(vm, vm->target, change.target);
+	if (small_ceiling && small_target)
+		return no_change(vm, change.bounds | DECIDE_SMALL);
+	if (small_ceiling)
 		change.ceiling = max64(vm->ceiling, change.target);
-		change.bounds |= DECIDE_SMALL;
-	}
-	if (too_small(vm, vm->target, change.target)) {
+	if (small_target)
 		change.target = min64(vm->target, change.ceiling);
+	if (small_ceiling || small_target)
 		change.bounds |= DECIDE_SMALL;
-	}
 	return change;
 }
 
