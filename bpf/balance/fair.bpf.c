@@ -69,6 +69,7 @@ enum {
 	RULE_IDLE,		/* halfway to what it cannot free */
 	RULE_LOAN,		/* above its entitlement, and others need it */
 	RULE_BUDGET,		/* the budget fell */
+	RULE_BACK,		/* there is room again for what it had to give up */
 };
 
 /* Which room a fill is about. */
@@ -232,11 +233,6 @@ static __u64 fill_to(const struct balance_vm *vm)
 	return min(vm->ceiling, vm->maximum);
 }
 
-static __u64 weight(const struct balance_vm *vm)
-{
-	return vm->shares;
-}
-
 static long weigh_row(__u32 i, void *ctx)
 {
 	struct balance_vm *vm = balance_row(i);
@@ -244,7 +240,7 @@ static long weigh_row(__u32 i, void *ctx)
 	if (!vm)
 		return 1;
 	if (answers(vm) && fill_to(vm) > vm->state[ALLOC])
-		tally.next_shares += weight(vm);
+		tally.next_shares += vm->shares;
 	return 0;
 }
 
@@ -257,12 +253,12 @@ static long fill_row(__u32 i, void *ctx)
 		return 1;
 	if (!answers(vm) || fill_to(vm) <= vm->state[ALLOC] || !tally.shares)
 		return 0;
-	part = (tally.share * weight(vm) / tally.shares) << PAGE_SHIFT;
+	part = (tally.share * vm->shares / tally.shares) << PAGE_SHIFT;
 	part = min(min(part, fill_to(vm) - vm->state[ALLOC]), tally.left);
 	vm->state[ALLOC] += part;
 	tally.left -= part;
 	if (fill_to(vm) > vm->state[ALLOC])
-		tally.next_shares += weight(vm);
+		tally.next_shares += vm->shares;
 	return 0;
 }
 
@@ -382,10 +378,14 @@ static void grow(struct balance_vm *vm)
 		return;
 	vm->new_ceiling = vm->ceiling + raise;
 	vm->new_target = vm->new_ceiling;
-	if (vm->ceiling < vm->floor)
+	if (vm->ceiling < vm->floor) {
 		vm->reason = BALANCE_FLOOR;
-	else
+	} else if (calm(vm)) {
+		vm->rule = RULE_BACK;
+		vm->reason = BALANCE_GROW_SHARE;
+	} else {
 		vm->reason = pressed(vm) ? BALANCE_GROW_PRESSURE : BALANCE_GROW_REFAULT;
+	}
 }
 
 static long grow_row(__u32 i, void *ctx)
