@@ -249,7 +249,7 @@ static void test_garbage(void **state)
 		size_t size = unit_below(&seed, sizeof(line) - 1) + 1;
 
 		for (size_t i = 0; i < size; i++)
-			line[i] = "{}[]\":,0n\\u\1\377 tfme"[unit_below(&seed, 20)];
+			line[i] = "{}[]\":,0n\\u\1\377 tfme"[unit_below(&seed, 19)];
 		line[size] = '\0';
 		if (!strchr(line, '\n') && send(fixture.socket, line, size, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
 			say("\n", 1);
