@@ -14,7 +14,7 @@
  * A batch is filled in well under a millisecond and keeps the host busy for one or two; beyond that
  * a larger one would only delay the first discard.
  */
-#define TIDE_BATCH_PAGES	(SZ_256M >> PAGE_SHIFT)
+#define TIDE_BATCH_PAGES	(SZ_512M >> PAGE_SHIFT)
 /* What needs reclaim or is cleared takes milliseconds: see often whether it is still wanted. */
 #define TIDE_SLOW_PAGES		(SZ_16M >> PAGE_SHIFT)
 
