@@ -8,8 +8,8 @@
  * while needs less, halfway down to what it cannot free with each step.  The budget is then
  * handed out in rounds: to everybody what it needs up to its entitlement; of what is left, less the controller's
  * reserve, to those that need more, by shares; and what is still left stays where it is, entitlements before
- * loans, so that memory moves only when somebody wants it.  Who needs more than it has may have all it is entitled
- * to at once, as far as that is only lent to others.
+ * loans, so that memory moves only when somebody wants it.  Who needs more than it has, or fills its page cache,
+ * may have all it is entitled to at once, as far as that is only lent to others.
  *
  * Taking memory is also how idle memory is told from hot memory: a guest that reads all it needs from its cache
  * looks idle until it misses some of it.  A VM that refaults soon after it was shrunk gets back what it had, up
@@ -35,6 +35,7 @@
 char LICENSE[] SEC("license") = "GPL";
 
 KNOB(__u32, busy_refaults, 100, 1, 10000000, "refaults per second from which a VM needs more than it has");
+KNOB(__u64, fill_bytes, 4194304, 4096, 1099511627776, "page cache growing by this much a second is a load, too");
 KNOB(__u32, horizon_ms, 2000, 10, 600000, "a busy VM may grow by as much as it refaults in this time");
 KNOB(__u32, idle_ms, 2000, 100, 3600000, "a VM without refaults and pressure for this long is idle");
 KNOB(__u32, step_ms, 250, 10, 600000, "a VM is not shrunk again before this time is over");
@@ -56,6 +57,7 @@ enum {
 	SHRUNK_AT,	/* when it was last shrunk, zero if never */
 	BEFORE,		/* bytes that it had before it was last shrunk as idle; zero once that is regretted */
 	HOLD_MS,	/* how long it must be calm until it counts as idle; idle_ms if that is longer */
+	CACHE,		/* bytes of page cache that it had in the round before */
 	ENTITLED,	/* bytes; of this round */
 	ALLOC,		/* bytes; of this round */
 };
@@ -70,6 +72,7 @@ enum {
 	RULE_LOAN,		/* above its entitlement, and others need it */
 	RULE_BUDGET,		/* the budget fell */
 	RULE_BACK,		/* there is room again for what it had to give up */
+	RULE_FILL,		/* reads what it never had */
 };
 
 /* Which room a fill is about. */
@@ -87,6 +90,7 @@ enum {
  */
 struct tally {
 	__u64 now;		/* ms */
+	__u64 interval;		/* ms since the last round, bounded: guests sample about once a second */
 	__u64 left;		/* bytes of the budget that are not handed out yet */
 	__u64 crumbs;		/* bytes that are not worth another pass */
 	__u64 deficit;		/* truth value: more is charged than there is */
@@ -122,10 +126,16 @@ static bool busy(const struct balance_vm *vm)
 	return refaults(vm) >= busy_refaults;
 }
 
+/* Reads what it never had: no refaults yet, and no reason to have more than it is entitled to. */
+static bool filling(const struct balance_vm *vm)
+{
+	return vm->state[CACHE] && vm->file >= vm->state[CACHE] + fill_bytes * tally.interval / 1000;
+}
+
 /* Neither busy nor close to it: in between, what a VM has been found to need stays as it is. */
 static bool calm(const struct balance_vm *vm)
 {
-	return !pressed(vm) && refaults(vm) < busy_refaults / 4 + 1;
+	return !pressed(vm) && refaults(vm) < busy_refaults / 4 + 1 && !filling(vm);
 }
 
 static __u64 within(const struct balance_vm *vm, __u64 bytes)
@@ -366,6 +376,16 @@ static __u64 portion(__u64 raise, __u64 all, __u64 room)
 	return ((raise >> PAGE_SHIFT) * (room >> PAGE_SHIFT) / max(all >> PAGE_SHIFT, 1)) << PAGE_SHIFT;
 }
 
+static __u32 growth_reason(struct balance_vm *vm)
+{
+	if (pressed(vm))
+		return BALANCE_GROW_PRESSURE;
+	if (refaults(vm) && !calm(vm))
+		return BALANCE_GROW_REFAULT;
+	vm->rule = filling(vm) ? RULE_FILL : RULE_BACK;
+	return BALANCE_GROW_SHARE;
+}
+
 static void grow(struct balance_vm *vm)
 {
 	__u64 raise = less(vm->state[ALLOC], vm->ceiling);
@@ -378,31 +398,37 @@ static void grow(struct balance_vm *vm)
 		return;
 	vm->new_ceiling = vm->ceiling + raise;
 	vm->new_target = vm->new_ceiling;
-	if (vm->ceiling < vm->floor) {
-		vm->reason = BALANCE_FLOOR;
-	} else if (calm(vm)) {
-		vm->rule = RULE_BACK;
-		vm->reason = BALANCE_GROW_SHARE;
-	} else {
-		vm->reason = pressed(vm) ? BALANCE_GROW_PRESSURE : BALANCE_GROW_REFAULT;
-	}
+	vm->reason = vm->ceiling < vm->floor ? BALANCE_FLOOR : growth_reason(vm);
+}
+
+/* Follows the cache within a second, however often rounds come. */
+static void remember_cache(struct balance_vm *vm, __u64 interval_ms)
+{
+	__u64 part = min(interval_ms, 1000), cache = vm->state[CACHE];
+
+	if (!cache || vm->file < cache)
+		vm->state[CACHE] = vm->file;
+	else
+		vm->state[CACHE] = cache + min(vm->file - cache, 1ULL << 44) * part / 1000;
 }
 
 static long grow_row(__u32 i, void *ctx)
 {
+	struct balance_table *t = balance_table();
 	struct balance_vm *vm = balance_row(i);
 
-	if (!vm)
+	if (!vm || !t)
 		return 1;
-	if (!answers(vm) || vm->new_ceiling < vm->ceiling)
+	if (!answers(vm))
 		return 0;
-	if (vm->state[ALLOC] > vm->ceiling) {
+	if (vm->new_ceiling >= vm->ceiling && vm->state[ALLOC] > vm->ceiling) {
 		grow(vm);
-	} else if (vm->target < vm->ceiling && (pressed(vm) || busy(vm))) {
+	} else if (vm->new_ceiling >= vm->ceiling && vm->target < vm->ceiling && !calm(vm)) {
 		/* What it may take is what it needs now: no longer a credit. */
 		vm->new_target = vm->ceiling;
-		vm->reason = pressed(vm) ? BALANCE_GROW_PRESSURE : BALANCE_GROW_REFAULT;
+		vm->reason = growth_reason(vm);
 	}
+	remember_cache(vm, t->host.interval_ms);
 	return 0;
 }
 
@@ -416,6 +442,7 @@ int balance(void *unused)
 		return 0;
 	/* Zero means "never" in the rows' state. */
 	tally.now = t->host.time_ms + 1;
+	tally.interval = min(max(t->host.interval_ms, 1000), 60000);
 	tally.deficit = t->host.charged > t->host.budget;
 	tally.left = t->host.budget;
 	tally.crumbs = max(MIB, t->host.budget / FILL_PART);

@@ -121,6 +121,23 @@ static void test_loans_are_called_in(void **state)
 	assert_int_equal(table->vm[2].reason, BALANCE_KEEP);
 }
 
+/* Nothing that a new load reads has been lost before, so there are no refaults; it is entitled all the same. */
+static void test_a_new_load_gets_what_is_lent(void **state)
+{
+	put(0, 1522 * MIB, 0);
+	put(1, 416 * MIB, 0)->file = 64 * MIB;
+	put(2, 1024 * MIB, 0);
+	run_round(policy, 1000);
+	assert_int_equal(table->vm[1].reason, BALANCE_KEEP);
+	table->vm[1].file += 48 * MIB;
+	run_round(policy, 2000);
+	assert_int_equal(table->vm[0].reason, BALANCE_SHRINK_LOAN);
+	assert_int_equal(table->vm[1].reason, BALANCE_GROW_SHARE);
+	assert_true(table->vm[1].new_ceiling > 512 * MIB);
+	assert_int_equal(table->vm[2].reason, BALANCE_KEEP);
+	assert_true(sum_answers(table) <= 3 * GIB);
+}
+
 static void test_unused_claims_count_for_nothing(void **state)
 {
 	put(0, 768 * MIB, 0);
@@ -305,6 +322,7 @@ int main(void)
 		TEST(test_idle_memory_goes_to_the_busy),
 		TEST(test_pressure_takes_no_used_entitlement),
 		TEST(test_loans_are_called_in),
+		TEST(test_a_new_load_gets_what_is_lent),
 		TEST(test_unused_claims_count_for_nothing),
 		TEST(test_others_are_left_alone),
 		TEST(test_waits_for_what_was_asked),
