@@ -59,6 +59,38 @@ int cgroup_read(const char *path, const char *name, uint64_t *ret_value)
 	return 0;
 }
 
+static uint64_t stat_value(const char *text, const char *name)
+{
+	size_t size = strlen(name);
+
+	for (const char *line = text; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (!strncmp(line, name, size) && line[size] == ' ')
+			return strtoull(line + size, NULL, 10);
+	}
+	return 0;
+}
+
+int cgroup_in_use(const char *path, uint64_t *ret_bytes)
+{
+	char file[CGROUP_PATH_MAX + 64], text[8192];
+	uint64_t current, cache, busy;
+	int r;
+
+	r = cgroup_read(path, "memory.current", &current);
+	if (r < 0)
+		return r;
+	snprintf(file, sizeof(file), "%s/memory.stat", path);
+	r = read_text(file, text, sizeof(text));
+	if (r < 0)
+		return r;
+	cache = stat_value(text, "active_file") + stat_value(text, "inactive_file");
+	busy = stat_value(text, "file_dirty") + stat_value(text, "file_writeback");
+	cache -= busy < cache ? busy : cache;
+	*ret_bytes = current - (cache < current ? cache : current);
+	return 0;
+}
+
 int cgroup_write(const char *path, const char *name, uint64_t value)
 {
 	char file[CGROUP_PATH_MAX + 64], text[32] = "max";

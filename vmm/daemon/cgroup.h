@@ -21,6 +21,12 @@ int cgroup_find(pid_t pid, char ret_path[static CGROUP_PATH_MAX], char ret_why[s
 /* The one number in file @name of cgroup @path ("max" is UINT64_MAX).  0 or negative errno. */
 int cgroup_read(const char *path, const char *name, uint64_t *ret_value);
 
+/*
+ * What cgroup @path holds and cannot drop at once: memory.current without clean page cache, which a VM's disk images
+ * leave there and which goes as soon as somebody wants the memory.  0 or negative errno.
+ */
+int cgroup_in_use(const char *path, uint64_t *ret_bytes);
+
 /* Write @value, UINT64_MAX as "max".  May block for seconds while the kernel reclaims. */
 int cgroup_write(const char *path, const char *name, uint64_t value);
 

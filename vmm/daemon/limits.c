@@ -31,14 +31,14 @@ struct limit {
 /* What is in use may not be cut off: a write below it would reclaim at once and stall the VM for seconds. */
 static int write_limit(const char *path, const char *name, uint64_t *value)
 {
-	uint64_t current;
+	uint64_t in_use;
 	int r;
 
-	r = cgroup_read(path, "memory.current", &current);
+	r = cgroup_in_use(path, &in_use);
 	if (r < 0)
 		return r;
-	if (*value < current)
-		*value = current;
+	if (*value < in_use)
+		*value = in_use;
 	return cgroup_write(path, name, *value);
 }
 

@@ -150,10 +150,16 @@ void manager_set_paused(struct manager *manager, bool paused)
  * Reloading
  */
 
-/* What a socket or a policy is made from holds until the daemon is started again or told otherwise. */
-static bool needs_restart(const struct memtide_config *old, const struct memtide_config *new)
+/* What was opened at the start holds until the end. */
+static int check_restart(const struct memtide_config *old, const struct memtide_config *new,
+			 struct memtide_errtext *errtext)
 {
-	return strcmp(old->vmm_socket, new->vmm_socket) || strcmp(old->control_socket, new->control_socket);
+	if (strcmp(old->vmm_socket, new->vmm_socket) || strcmp(old->control_socket, new->control_socket))
+		return memtide_errtext_set(errtext, -EBUSY, "other sockets need a restart");
+	if (strcmp(old->policy, new->policy))
+		return memtide_errtext_set(errtext, -EBUSY, "policy %s instead of %s: use \"memtide policy load %s\", or "
+					   "restart", new->policy, old->policy, new->policy);
+	return 0;
 }
 
 static int reload_terms(struct manager *manager, const struct memtide_config *config, struct memtide_config_vm *terms,
@@ -203,12 +209,10 @@ int manager_reload(struct manager *manager, struct memtide_errtext *errtext)
 	r = memtide_config_load(manager->options.config_path, &config, errtext);
 	if (r < 0)
 		return r;
-	if (needs_restart(&manager->config, &config)) {
-		memtide_config_free(&config);
-		return memtide_errtext_set(errtext, -EBUSY, "other sockets need a restart: nothing was changed");
-	}
+	r = check_restart(&manager->config, &config, errtext);
 	terms = calloc(manager->nr_vms + 1, sizeof(*terms));
-	r = terms ? reload_terms(manager, &config, terms, errtext) : -ENOMEM;
+	if (r >= 0)
+		r = terms ? reload_terms(manager, &config, terms, errtext) : -ENOMEM;
 	if (r < 0) {
 		free(terms);
 		memtide_config_free(&config);

@@ -61,7 +61,7 @@ static void dequeue(struct vm *vm)
 	vm->waiting = false;
 }
 
-static void log_grant(struct vm *vm, uint64_t before, uint64_t grant, uint64_t claim)
+static void log_grant(struct vm *vm, uint64_t before, uint64_t wanted, uint64_t grant, uint64_t claim)
 {
 	struct manager *manager = vm->manager;
 	struct decision *entry = decision_log_draft(manager->log, DECISION_RELIEF, loop_now(manager->loop));
@@ -74,7 +74,7 @@ static void log_grant(struct vm *vm, uint64_t before, uint64_t grant, uint64_t c
 	entry->inputs = (struct decision_inputs){
 		.usable = vm->ledger.usable, .charged = vm->ledger.charged, .floor = vm->ledger.terms.floor,
 		.maximum = vm->ledger.terms.maximum, .entitlement = memtide_ledger_entitlement(&vm->ledger),
-		.wanted = vm->wanted, .available = vm->stats.available, .anon = vm->stats.anon, .file = vm->stats.file,
+		.wanted = wanted, .available = vm->stats.available, .anon = vm->stats.anon, .file = vm->stats.file,
 		.refault_file_rate = vm->rates.refault_file, .refault_anon_rate = vm->rates.refault_anon,
 		.psi_some_rate = vm->rates.psi_some, .stats_age_ms = vm_stats_age_ns(vm) / NSEC_PER_MSEC,
 		.budget = manager->ledger.budget,
@@ -88,7 +88,7 @@ static void log_grant(struct vm *vm, uint64_t before, uint64_t grant, uint64_t c
 	snprintf(entry->message, sizeof(entry->message),
 		 "claims %" PRIu64 " MiB, gets %" PRIu64 " MiB from %s (counts for %" PRIu64 " MiB, entitled to %" PRIu64
 		 " MiB, ceiling now %" PRIu64 " MiB)",
-		 vm->wanted >> 20, grant >> 20, vm->grant_path == VIRTIO_TIDE_PATH_DONOR ? "donors" : "the reserve",
+		 wanted >> 20, grant >> 20, vm->grant_path == VIRTIO_TIDE_PATH_DONOR ? "donors" : "the reserve",
 		 claim >> 20, entry->inputs.entitlement >> 20, vm->ledger.ceiling >> 20);
 	decision_log_add(manager->log, LOG_LEVEL_INFO);
 }
@@ -101,6 +101,7 @@ static uint64_t grant(struct vm *vm, uint32_t path)
 	uint64_t relief = memtide_ledger_most(&vm->ledger, MEMTIDE_LEDGER_RELIEF);
 	uint64_t ordinary = memtide_ledger_most(&vm->ledger, MEMTIDE_LEDGER_ORDINARY);
 	uint64_t before = vm->ledger.ceiling, bytes, open;
+	uint64_t wanted = vm->wanted;
 	uint32_t path_before = vm->grant_path;
 
 	relief = relief > before ? relief - before : 0;
@@ -119,7 +120,7 @@ static uint64_t grant(struct vm *vm, uint32_t path)
 	}
 	vm->wanted -= bytes < vm->wanted ? bytes : vm->wanted;
 	vm_watch_grant(vm, bytes);
-	log_grant(vm, before, bytes, claim);
+	log_grant(vm, before, wanted, bytes, claim);
 	return open > bytes ? open - bytes : 0;
 }
 
@@ -191,6 +192,13 @@ static uint64_t lower_donor(struct vm *vm, uint64_t amount)
 	return bytes;
 }
 
+/* Coming down, or has come down just now and is about to be seen free. */
+static bool is_coming(const struct vm *vm)
+{
+	return vm->lowering || (vm->ledger.charged > vm->ledger.ceiling && vm->last_lower_ns &&
+				loop_now(vm->manager->loop) - vm->last_lower_ns < WAIT_NS);
+}
+
 /* How much is waited for, and how much is already coming down. */
 static uint64_t missing(struct manager *manager)
 {
@@ -206,7 +214,7 @@ static uint64_t missing(struct manager *manager)
 	for (uint32_t row = 0; row < manager->nr_vms; row++) {
 		struct vm *vm = manager->vms[row];
 
-		if (vm->lowering && vm->ledger.charged > vm->ledger.ceiling)
+		if (is_coming(vm) && vm->ledger.charged > vm->ledger.ceiling)
 			coming += vm->ledger.charged - vm->ledger.ceiling;
 	}
 	return wanted > coming ? wanted - coming : 0;
@@ -247,7 +255,7 @@ static bool ask_donors(struct manager *manager, bool may_wait)
 static bool anything_coming(const struct manager *manager)
 {
 	for (uint32_t row = 0; row < manager->nr_vms; row++)
-		if (manager->vms[row]->lowering)
+		if (is_coming(manager->vms[row]))
 			return true;
 	return false;
 }

@@ -34,6 +34,7 @@
 #define RATE_MIN_NS		(200 * NSEC_PER_MSEC)
 /* While something is awaited from a guest it is looked at this often. */
 #define LOOK_NS			NSEC_PER_SEC
+#define LOOK_FREE_NS		(20 * NSEC_PER_MSEC)
 #define LOOKS_UNANSWERED	3	/* and its driver has not said a word: it does not answer */
 #define LOOKS_NO_PROGRESS	10	/* it talks, but gives nothing */
 #define ALONE_NS		(10 * NSEC_PER_SEC)
@@ -43,11 +44,12 @@
 #define JUDGE_NS		NSEC_PER_SEC
 #define JUDGE_PART		4
 /*
- * What a QEMU process has beside its guest's memory: code, stacks, device buffers, and page tables that grow with the
- * guest.  Measured at 40 to 60 MiB for a small guest under KVM.
+ * What a QEMU process has beside its guest's memory: code, stacks, device buffers, and what grows with the guest, page
+ * tables above all (KVM's own are charged to the cgroup as well).  Measured at 40 to 60 MiB for a small guest under KVM;
+ * a limit that is too tight stalls the guest for seconds, one that is loose by this much lets it have that much more.
  */
-#define OVERHEAD_BASE		(UINT64_C(64) << 20)
-#define OVERHEAD_SHIFT		6
+#define OVERHEAD_BASE		(UINT64_C(96) << 20)
+#define OVERHEAD_SHIFT		5
 
 #define vm_of(ptr, member)	((struct vm *)((char *)(ptr) - offsetof(struct vm, member)))
 
@@ -127,7 +129,7 @@ uint64_t vm_resident(const struct vm *vm)
 	if (vm->manager->options.same_process)
 		return MEMTIDE_LEDGER_UNKNOWN;
 	if (vm->cgroup[0]) {
-		if (cgroup_read(vm->cgroup, "memory.current", &bytes) < 0)
+		if (cgroup_in_use(vm->cgroup, &bytes) < 0)
 			return MEMTIDE_LEDGER_UNKNOWN;
 		return bytes > overhead ? bytes - overhead : 0;
 	}
@@ -263,6 +265,7 @@ static void lowering_ends(struct vm *vm, bool done)
 
 	vm->lowering = false;
 	vm->last_lower_ns = vm_now(vm);
+	loop_timer_clear(manager->loop, &vm->step_timer);
 	vm->state_flags &= ~VIRTIO_TIDE_STATE_URGENT;
 	if (done) {
 		vm->stalled = false;
@@ -335,6 +338,9 @@ static bool step_once(struct vm *vm)
 	struct loop *loop = vm->manager->loop;
 	struct memtide_ledger_action action;
 
+	/* The guest has done its part; that what it gave is seen to be free is up to the host. */
+	if (vm->lowering && vm->ledger.promised <= vm->ledger.ceiling)
+		lowering_ends(vm, true);
 	switch (memtide_ledger_next(&vm->ledger, &action)) {
 	case MEMTIDE_LEDGER_RECORD:
 		record_grant(vm, &action);
@@ -349,9 +355,13 @@ static bool step_once(struct vm *vm)
 		write_limit(vm, &action);
 		return true;
 	case MEMTIDE_LEDGER_NONE:
-		if (vm->lowering)
-			lowering_ends(vm, true);
 		loop_timer_clear(loop, &vm->step_timer);
+		return false;
+	case MEMTIDE_LEDGER_WAIT_FREE:
+		/* Counters of a cgroup lag by a moment; what takes longer may take any time. */
+		if (!loop_timer_is_set(&vm->step_timer))
+			loop_timer_set(loop, &vm->step_timer, vm_now(vm) +
+				       (vm_now(vm) - vm->last_lower_ns < LOOK_NS ? LOOK_FREE_NS : LOOK_NS));
 		return false;
 	case MEMTIDE_LEDGER_WAIT_FENCE:
 		/* Also of a decision that an earlier controller made.  Without a driver there is nothing to wait for. */
@@ -360,7 +370,6 @@ static bool step_once(struct vm *vm)
 		lowering_begins(vm, vm->ledger.promised);
 		/* fall through */
 	case MEMTIDE_LEDGER_WAIT_LIMIT:
-	case MEMTIDE_LEDGER_WAIT_FREE:
 		if (!loop_timer_is_set(&vm->step_timer))
 			loop_timer_set(loop, &vm->step_timer, vm_now(vm) + LOOK_NS);
 		return false;
@@ -715,8 +724,9 @@ void vm_observe(struct vm *vm)
 		return;
 	vm->counters = counters;
 	vm->counters_seq = seq;
-	/* Asked for only where something waits for memory to be seen free. */
-	waits = vm->ledger.held || vm->ledger.promised > vm->ledger.ceiling;
+	/* Asked for only where something waits for memory to be seen free, and whole huge pieces are without asking. */
+	waits = (vm->ledger.held || vm->ledger.promised > vm->ledger.ceiling) &&
+		counters.given_bytes != counters.given_huge_bytes;
 	memtide_ledger_observe(&vm->ledger, &counters, waits ? vm_resident(vm) : MEMTIDE_LEDGER_UNKNOWN);
 	if (counters.epoch != epoch)
 		forget_driver(vm);

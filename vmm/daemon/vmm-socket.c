@@ -23,8 +23,11 @@
 
 /* A device says all it has to say in its first message. */
 #define HELLO_NS	(5 * NSEC_PER_SEC)
-/* Connections that have not said hello yet.  One more and the oldest goes. */
+/* Connections that have not said hello yet.  Others wait in the backlog until one of them has, or has taken too long. */
 #define MAX_GREETING	64
+#define FULL_NS		(10 * NSEC_PER_MSEC)
+/* VMs in one turn: each takes some system calls, and others want to be served as well. */
+#define MAX_ACCEPTED	32
 /* Out of descriptors or memory: connections wait in the backlog. */
 #define RETRY_NS	NSEC_PER_SEC
 /* Users of KVM are who may run a VM. */
@@ -234,25 +237,17 @@ static void greeting_ready(struct loop_source *source, uint32_t events)
 
 static struct greeting *free_greeting(struct vmm_server *server)
 {
-	struct greeting *oldest = &server->greeting[0];
-
-	for (int i = 0; i < MAX_GREETING; i++) {
+	for (int i = 0; i < MAX_GREETING; i++)
 		if (server->greeting[i].source.fd < 0)
 			return &server->greeting[i];
-		if (server->greeting[i].until_ns < oldest->until_ns)
-			oldest = &server->greeting[i];
-	}
-	memtide_hello_abandon(&oldest->buffer);
-	greeting_end(oldest, true);
-	return oldest;
+	return NULL;
 }
 
-static void greeting_begin(struct vmm_server *server, int fd, const struct socket_peer *peer)
+static void greeting_begin(struct greeting *greeting, int fd, const struct socket_peer *peer)
 {
+	struct vmm_server *server = greeting->server;
 	struct loop *loop = server->manager->loop;
-	struct greeting *greeting = free_greeting(server);
 
-	greeting->server = server;
 	greeting->peer = *peer;
 	greeting->until_ns = loop_now(loop) + HELLO_NS;
 	greeting->source.fd = fd;
@@ -264,30 +259,43 @@ static void greeting_begin(struct vmm_server *server, int fd, const struct socke
 	}
 	if (!loop_timer_is_set(&server->timer))
 		loop_timer_set(loop, &server->timer, greeting->until_ns);
+	/* Most have said hello by now: so a thousand that come back at once do not queue up. */
+	greeting_ready(&greeting->source, POLLIN);
+}
+
+static void accept_again(struct vmm_server *server, uint64_t in_ns)
+{
+	server->again = true;
+	loop_timer_set(server->manager->loop, &server->timer, loop_now(server->manager->loop) + in_ns);
 }
 
 static void accept_ready(struct loop_source *source, uint32_t events)
 {
 	struct vmm_server *server = (struct vmm_server *)source;
+	struct greeting *greeting;
 	struct socket_peer peer;
 	int fd;
 
-	/* Bounded by the backlog, more or less: what connects meanwhile is reported again. */
-	for (int i = 0; i < 1024; i++) {
+	for (int i = 0; i < MAX_ACCEPTED; i++) {
+		greeting = free_greeting(server);
+		if (!greeting) {
+			accept_again(server, FULL_NS);
+			return;
+		}
 		fd = socket_accept(&server->listener, &peer);
 		if (fd == -EAGAIN)
 			return;
 		if (fd == -ECONNABORTED || fd == -EINTR)
 			continue;
-		if (fd < 0)
-			break;
-		greeting_begin(server, fd, &peer);
+		if (fd < 0) {
+			manager_note(server->manager, DECISION_ERROR, LOG_LEVEL_ERROR, NULL, "cannot accept a VM: %s",
+				     strerror(-fd));
+			accept_again(server, RETRY_NS);
+			return;
+		}
+		greeting_begin(greeting, fd, &peer);
 	}
-	if (fd < 0)
-		manager_note(server->manager, DECISION_ERROR, LOG_LEVEL_ERROR, NULL, "cannot accept a VM: %s",
-			     strerror(-fd));
-	server->again = true;
-	loop_timer_set(server->manager->loop, &server->timer, loop_now(server->manager->loop) + (fd < 0 ? RETRY_NS : 0));
+	accept_again(server, 0);
 }
 
 static void server_expired(struct loop_timer *timer)
