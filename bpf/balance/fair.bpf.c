@@ -132,10 +132,15 @@ static bool filling(const struct balance_vm *vm)
 	return vm->state[CACHE] && vm->file >= vm->state[CACHE] + fill_bytes * tally.interval / 1000;
 }
 
-/* Neither busy nor close to it: in between, what a VM has been found to need stays as it is. */
+/* Busy, or close to it: in between, what a VM has been found to need stays as it is. */
+static bool short_of(const struct balance_vm *vm)
+{
+	return pressed(vm) || refaults(vm) > busy_refaults / 4;
+}
+
 static bool calm(const struct balance_vm *vm)
 {
-	return !pressed(vm) && refaults(vm) < busy_refaults / 4 + 1 && !filling(vm);
+	return !short_of(vm) && !filling(vm);
 }
 
 static __u64 within(const struct balance_vm *vm, __u64 bytes)
@@ -235,7 +240,7 @@ static __u64 fill_to(const struct balance_vm *vm)
 	if (tally.stage == TO_ENTITLEMENT)
 		return vm->maximum;
 	if (tally.stage == TO_NEED)
-		return calm(vm) ? 0 : vm->state[NEED];
+		return short_of(vm) ? vm->state[NEED] : 0;
 	if (tally.stage == TO_ENTITLED_SIZE)
 		return min(vm->ceiling, vm->state[ENTITLED]);
 	if (tally.stage == TO_CLAIM)
@@ -380,7 +385,7 @@ static __u32 growth_reason(struct balance_vm *vm)
 {
 	if (pressed(vm))
 		return BALANCE_GROW_PRESSURE;
-	if (refaults(vm) && !calm(vm))
+	if (short_of(vm))
 		return BALANCE_GROW_REFAULT;
 	vm->rule = filling(vm) ? RULE_FILL : RULE_BACK;
 	return BALANCE_GROW_SHARE;
