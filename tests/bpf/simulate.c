@@ -579,7 +579,7 @@ static struct outcome play_policy(const struct story *story, const struct option
 	struct outcome outcome;
 
 	if (!policy) {
-		printf("1..0 # SKIP this process may not load BPF programs\n");
+		puts("ok 1 - the demo in a model # SKIP this process may not load BPF programs\n1..1");
 		exit(0);
 	}
 	/* Proxmox VE knows no claims. */

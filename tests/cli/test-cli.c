@@ -375,7 +375,7 @@ int main(void)
 	};
 
 	if (!getenv("LAB_BUILD")) {
-		puts("1..0 # SKIP LAB_BUILD is not set: run this through ./lab");
+		puts("ok 1 - the command # SKIP LAB_BUILD is not set: run this through ./lab\n1..1");
 		return 0;
 	}
 	return cmocka_run_group_tests(tests, start, stop);
