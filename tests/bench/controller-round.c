@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "controller-round.h"
+#include "log.h"
 #include "manager.h"
 #include "report.h"
 #include "vm.h"
@@ -148,8 +149,10 @@ static double one_round(struct manager *manager)
 
 void measure_rounds(struct report *report)
 {
-	struct manager *manager = make_manager();
+	struct manager *manager;
 
+	log_set_level(LOG_LEVEL_ERROR);
+	manager = make_manager();
 	if (!manager || !manager->policy) {
 		fprintf(stderr, "controller: no policy could be loaded: rounds are not measured\n");
 		return;

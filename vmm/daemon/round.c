@@ -29,6 +29,8 @@
 #define ANSWERS_NS		(30 * NSEC_PER_MSEC)
 #define MAX_ASKED		256
 #define PREFETCH		8
+/* A guest under pressure claims many times in this time. */
+#define PRESSURE_OVER_NS	(10 * NSEC_PER_SEC)
 /* After a step down a guest's counters need this long to show what it did. */
 #define STEP_PAUSE_NS		(300 * NSEC_PER_MSEC)
 
@@ -85,8 +87,12 @@ static void fill_row(struct manager *manager, struct vm *vm, struct balance_vm *
 /* Pressure that the guest no longer speaks of is over, also where the event that said so was lost. */
 static void check_pressure(struct vm *vm)
 {
-	if (vm->pressed && !vm->waiting && loop_now(vm->manager->loop) - vm->pressed_ns > NSEC_PER_SEC &&
-	    !(vm->stats.flags & VIRTIO_TIDE_STATS_PRESSURE) && vm_stats_age_ns(vm) < NSEC_PER_SEC) {
+	uint64_t quiet = loop_now(vm->manager->loop) - vm->pressed_ns;
+
+	if (!vm->pressed || vm->waiting || quiet < NSEC_PER_SEC)
+		return;
+	if (quiet > PRESSURE_OVER_NS ||
+	    (!(vm->stats.flags & VIRTIO_TIDE_STATS_PRESSURE) && vm_stats_age_ns(vm) < NSEC_PER_SEC)) {
 		vm->pressed = false;
 		vm->oom = false;
 		vm->wanted = 0;
@@ -215,10 +221,10 @@ static void apply_row(struct vm *vm, const struct balance_table *table, const st
 	fit_into_ledger(vm, &change);
 	if (change.ceiling == ceiling && change.target == target)
 		return;
-	if (!vm->manager->dry_run && vm_set(vm, change.ceiling, change.target, MEMTIDE_LEDGER_ORDINARY) < 0)
-		return;
 	if (raise)
 		vm->grant_path = VIRTIO_TIDE_PATH_NONE;
+	if (!vm->manager->dry_run && vm_set(vm, change.ceiling, change.target, MEMTIDE_LEDGER_ORDINARY) < 0)
+		return;
 	log_answer(vm, table, row, &change, ceiling, target);
 }
 
@@ -272,10 +278,10 @@ static bool ask_for_stats(struct manager *manager)
 		struct vm *vm = manager->vms[i];
 
 		vm_read_stats(vm);
-		if (vm->refresh_ns || !vm_managed(vm) || vm_stats_age_ns(vm) < vm->refresh_wait_ns)
+		if (!vm_managed(vm) || vm_stats_age_ns(vm) < vm->refresh_wait_ns)
 			continue;
 		vm_ask_stats(vm);
-		asked += vm->refresh_ns != 0;
+		asked += vm->refresh_ns == loop_now(manager->loop);
 	}
 	return asked;
 }

@@ -30,6 +30,8 @@
 /* Statistics are good for this long; those of a guest that does not change for longer and longer. */
 #define STATS_GOOD_NS		(4 * NSEC_PER_SEC)
 #define STATS_GOOD_MAX_NS	(60 * NSEC_PER_SEC)
+/* A guest that has not answered is asked again after this: it may have missed the interrupt, or be paused. */
+#define ASK_AGAIN_NS		(10 * NSEC_PER_SEC)
 /* Rates over less than this are noise. */
 #define RATE_MIN_NS		(200 * NSEC_PER_MSEC)
 /* While something is awaited from a guest it is looked at this often. */
@@ -234,7 +236,9 @@ void vm_deny(struct vm *vm)
 
 void vm_ask_stats(struct vm *vm)
 {
-	if (!vm->published.generation || vm->refresh_ns || vm->manager->dry_run)
+	if (!vm->published.generation || vm->manager->dry_run)
+		return;
+	if (vm->refresh_ns && vm_now(vm) - vm->refresh_ns < ASK_AGAIN_NS)
 		return;
 	vm->refresh++;
 	vm->refresh_ns = vm_now(vm);
@@ -730,6 +734,8 @@ void vm_observe(struct vm *vm)
 	memtide_ledger_observe(&vm->ledger, &counters, waits ? vm_resident(vm) : MEMTIDE_LEDGER_UNKNOWN);
 	if (counters.epoch != epoch)
 		forget_driver(vm);
+	if (counters.epoch != epoch || memtide_ledger_state(&vm->ledger) != before)
+		vm->target = vm->ledger.ceiling;
 	if (memtide_ledger_state(&vm->ledger) == before)
 		return;
 	manager_note(vm->manager, DECISION_VM, LOG_LEVEL_INFO, vm, "%s, charged %" PRIu64 " MiB", vm_state_name(vm),

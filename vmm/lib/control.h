@@ -12,8 +12,10 @@
  *   status {}			-> { version, pid, uptime_ms, paused, dry_run, policy, budget, budget_mode ("fixed"|"auto"),
  *				     reserve, charged, deficit, ceilings, usable, given, host_total, host_available,
  *				     rounds, decisions, moved_bytes, relief: { credit|reserve|donor: { n, p50_ms, p99_ms, max_ms } },
- *				     vms: [ vm ... ] }
- *   vm.list {}			-> { vms: [ vm ... ] }
+ *				     round_ms (the last one's), decide: { n, p50_ms, p99_ms, max_ms } (from wake-up to
+ *				     what was decided on a claim), nr_vms, vms: [ vm ... ], vms_left_out? (as many as do
+ *				     not fit a line) }
+ *   vm.list { from? }		-> { vms: [ vm ... ], vms_left_out? }	"from": how many to skip
  *   vm.show { vm }		-> vm, with "stats": { ... guest statistics ... } and "decisions": [ last ten log entries ]
  *   vm.set { vm, floor?, maximum?, shares? }	-> vm		(sizes in bytes)
  *   vm.release { vm }		-> vm		all memory back to the VM, then left alone
@@ -25,16 +27,19 @@
  *				     file.  The old policy stays when the new one does not load; the error's data.log
  *				     has the verifier's words.
  *   pause {} / resume {}	-> { paused }	while paused nobody is asked to give and nothing is granted
- *   log { after?: seq, follow?: bool }	-> { entries: [ entry ... ], next }.  With follow, further entries
- *				     come as notifications { method: "log", params: entry } until the client hangs up
+ *   log { after?: seq, follow?: bool }	-> { entries: [ entry ... ], next }: entries behind "after", or the newest
+ *				     ones; "next" is the "after" to go on with.  With follow, further entries come as
+ *				     notifications { method: "log", params: entry } until the client hangs up; one that
+ *				     was under way comes again, with the same seq, when it has ended
  *
  * vm: { id, name, uuid, pid, cgroup (null where not enforced), state, why, tenant, floor, maximum, shares, entitlement,
  *	 usable, target, ceiling, charged, credit, given, given_huge, resident, enforced, stats_age_ms, pressure, oom_kills,
- *	 relief: as in status }
+ *	 relief: as in status, connected, moving (a lowering is under way), unused_grants (in a row), doorbell_floods }
  *	state: "starting" (no driver yet) | "managed" | "stalled" | "inhibited" | "released" | "unanswering"
  *
  * entry: { seq, time_ms, kind, vm, trigger, policy, rule, reason, inputs: { ... }, target_before, target, ceiling_before, ceiling,
  *	 achieved (usable when it ended, null while under way), took_ms, message }
+ *	bounds: what kept an answer from being followed to the letter: [ "floor" | "maximum" | "step" | ... ]
  *	kind: "decision" | "relief" | "vm" | "policy" | "limit" | "host" | "control" | "error"; message is one sentence for
  *	people: what, why, measured value, limit
  *
