@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * See controller-round.h.  The VMs have regions and counters pages as real ones have, but no process, socket or bells;
- * between rounds this file does what their guests would do.
+ * See controller-round.h.  The VMs have regions and counters pages as real ones have, but no process, socket or
+ * bells; between rounds this file does what their guests would do.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -60,7 +60,8 @@ static void write_stats(struct vm *vm, uint32_t refresh, uint64_t available)
 		.given = vm->counters.given_bytes, .refault_file = simulation.turn,
 	};
 
-	memtide_stats_write((struct virtio_tide_stats *)((char *)vm->state_region.start + VIRTIO_TIDE_STATS_OFFSET), &stats);
+	memtide_stats_write(
+		(struct virtio_tide_stats *)((char *)vm->state_region.start + VIRTIO_TIDE_STATS_OFFSET), &stats);
 }
 
 /* What an honest guest does at once: gives down to its target and fences. */
@@ -79,7 +80,9 @@ static void obey(struct vm *vm)
 
 static struct vm *make_vm(struct manager *manager, unsigned int number)
 {
-	struct memtide_ledger_terms terms = { .ram = RAM, .maximum = RAM, .floor = RAM / 8, .start = RAM / 8, .shares = 100 };
+	struct memtide_ledger_terms terms = {
+		.ram = RAM, .maximum = RAM, .floor = RAM / 8, .start = RAM / 8, .shares = 100
+	};
 	struct vm *vm = calloc(1, sizeof(*vm));
 
 	if (!vm)
@@ -89,13 +92,16 @@ static struct vm *make_vm(struct manager *manager, unsigned int number)
 	vm->process.fd = vm->socket.fd = vm->call_fd = vm->doorbell.source.fd = vm->notify.source.fd = -1;
 	vm->state_region.size = VIRTIO_TIDE_STATE_SIZE;
 	vm->counters_region.size = TIDE_COUNTERS_SIZE;
-	vm->state_region.start = mmap(NULL, VIRTIO_TIDE_STATE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	vm->counters_region.start = mmap(NULL, TIDE_COUNTERS_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	vm->state_region.start = mmap(NULL, VIRTIO_TIDE_STATE_SIZE, PROT_READ | PROT_WRITE,
+				      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	vm->counters_region.start = mmap(NULL, TIDE_COUNTERS_SIZE, PROT_READ | PROT_WRITE,
+					 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (vm->state_region.start == MAP_FAILED || vm->counters_region.start == MAP_FAILED)
 		abort();
 	vm->counters = (struct memtide_counters){ .flags = TIDE_COUNTERS_DRIVER_OK, .epoch = 1, .ram_bytes = RAM };
 	memtide_counters_write(vm->counters_region.start, &vm->counters);
-	if (memtide_ledger_recover(&manager->ledger, &vm->ledger, &terms, &vm->counters, NULL, MEMTIDE_LEDGER_UNKNOWN) < 0 ||
+	if (memtide_ledger_recover(&manager->ledger, &vm->ledger, &terms, &vm->counters, NULL,
+				   MEMTIDE_LEDGER_UNKNOWN) < 0 ||
 	    loop_timer_register(manager->loop, &vm->step_timer, no_timer) < 0 || manager_add_vm(manager, vm) < 0)
 		abort();
 	vm->target = vm->ledger.ceiling;
@@ -114,7 +120,8 @@ static struct manager *make_manager(void)
 	char text[1024];
 
 	/* Rounds are about memory that is short: everybody comes down to three quarters. */
-	snprintf(text, sizeof(text), "[daemon]\nbudget = %lluM\nreserve = 1G\npolicy = fair\npolicy-path = %s/bpf\n",
+	snprintf(text, sizeof(text),
+		 "[daemon]\nbudget = %lluM\nreserve = 1G\npolicy = fair\npolicy-path = %s/bpf\n",
 		 (unsigned long long)(VMS * (RAM >> 20) * 3 / 4), getenv("LAB_BUILD"));
 	if (memtide_config_parse(text, "bench", &config, &errtext) < 0 ||
 	    manager_new(&options, &config, &manager, &errtext) < 0) {
@@ -173,7 +180,8 @@ void measure_rounds(struct report *report)
 		report_add(report, "round_10k_ms", "ms", one_round(manager));
 	}
 	fprintf(stderr, "controller: %llu decisions in %d rounds, %llu MiB moved\n",
-		(unsigned long long)manager->round.decisions, 2 * ROUNDS, (unsigned long long)(manager->moved_bytes >> 20));
+		(unsigned long long)manager->round.decisions, 2 * ROUNDS,
+		(unsigned long long)(manager->moved_bytes >> 20));
 	loop_timer_unregister(manager->loop, &simulation.stop);
 	/* The process ends here: 10,000 VMs are not taken down one by one. */
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Asking a memtided whose control socket is DIR/control.sock.  For the controller bench, which starts its memtided in a
- * way of its own.
+ * Asking a memtided whose control socket is DIR/control.sock.  For the controller bench, which starts its memtided
+ * in a way of its own.
  */
 #ifndef TESTS_BENCH_CONTROLLER_RPC_H
 #define TESTS_BENCH_CONTROLLER_RPC_H

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What the controller costs: the real memtided with 1,000 made-up VMs in another process, which speak the real protocol
- * with real regions and eventfds, and ring 1,000 times a second in all; and, in this process, the code of a round over
- * 10,000 VMs with the real policy.
+ * What the controller costs: the real memtided with 1,000 made-up VMs in another process, which speak the real
+ *protocol with real regions and eventfds, and ring 1,000 times a second in all; and, in this process, the code of
+ *a round over 10,000 VMs with the real policy.
  *
  *	cpu_pct		CPU time of memtided while the VMs ring, in percent of one core
  *	decide_p99_ms	from memtided's wake-up to what it decided on a claim
@@ -10,7 +10,8 @@
  *	round_10k_ms	a round over 10,000 VMs of which one in a hundred has changed
  *	round_10k_all_ms	... of which all have to be decided on
  *
- * Needs the environment that `lab` sets: LAB_BUILD.  Without CAP_BPF there is no policy, and no rounds are measured.
+ * Needs the environment that `lab` sets: LAB_BUILD.  Without CAP_BPF there is no policy, and no rounds are
+ *measured.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -132,7 +133,8 @@ static void run_fleet(struct progress *progress, const char *socket)
 	struct itimerspec every = { .it_interval.tv_nsec = 1000000000 / EVENTS_A_SECOND, .it_value.tv_nsec = 1 };
 	struct fleet *fleet = calloc(1, sizeof(*fleet));
 	struct epoll_event events[256], tick = { .events = EPOLLIN, .data.u32 = PEERS };
-	int epoll = epoll_create1(EPOLL_CLOEXEC), timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	int epoll = epoll_create1(EPOLL_CLOEXEC),
+	    timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	uint64_t expired;
 
 	if (!fleet || epoll < 0 || timer < 0)
@@ -170,8 +172,11 @@ static pid_t spawn_daemon(const char *dir)
 	file = build ? fopen(config, "we") : NULL;
 	if (!file)
 		die(build ? config : "LAB_BUILD is not set: run this through ./lab", build ? errno : EINVAL);
-	fprintf(file, "[daemon]\nbudget = %uM\nreserve = 1G\npolicy = fair\npolicy-path = %s/bpf\nvmm-socket = %s/vmm.sock\n"
-		"control-socket = %s/control.sock\n[default]\nfloor = 64M\n", BUDGET_MIB, build, dir, dir);
+	fprintf(file,
+		"[daemon]\nbudget = %uM\nreserve = 1G\npolicy = fair\npolicy-path = %s/bpf\nvmm-socket = "
+		"%s/vmm.sock\n"
+		"control-socket = %s/control.sock\n[default]\nfloor = 64M\n",
+		BUDGET_MIB, build, dir, dir);
 	fclose(file);
 	pid = fork();
 	if (pid)
@@ -206,7 +211,8 @@ static double cpu_seconds(pid_t pid)
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	file = fopen(path, "re");
-	if (!file || fscanf(file, "%*d %*s %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2)
+	if (!file ||
+	    fscanf(file, "%*d %*s %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2)
 		die("memtided is gone", ESRCH);
 	fclose(file);
 	return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
@@ -258,7 +264,8 @@ static void end(pid_t pid)
 
 static void measure_daemon(struct report *report)
 {
-	struct progress *progress = mmap(NULL, sizeof(*progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct progress *progress = mmap(NULL, sizeof(*progress), PROT_READ | PROT_WRITE,
+					 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	char dir[] = "/tmp/memtide-bench-XXXXXX", command[64];
 	pid_t daemon, fleet;
 

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* What the controller makes of a policy's answers, of claims and of donors: nobody below a floor or faster than half. */
+/*
+ * What the controller makes of a policy's answers, of claims and of donors: nobody below a floor or faster than
+ * half.
+ */
 #include "unit.h"
 
 #include <linux/types.h>

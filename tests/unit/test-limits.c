@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* A cgroup's limit: never below what is in use, the newest value last, and errors come back.  On files like a cgroup's. */
+/*
+ * A cgroup's limit: never below what is in use, the newest value last, and errors come back.  On files like a
+ * cgroup's.
+ */
 #include "unit.h"
 
 #include <errno.h>

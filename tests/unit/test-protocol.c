@@ -133,12 +133,16 @@ static void test_errors(void **state)
 		{ "{\"id\": 1, \"method\": \"fly\"}", MEMTIDE_ERROR_METHOD, "fly" },
 		{ "{\"id\": 1, \"method\": \"vm.show\"}", MEMTIDE_ERROR_PARAMS, "vm" },
 		{ "{\"id\": 1, \"method\": \"vm.show\", \"params\": {\"vm\": {}}}", MEMTIDE_ERROR_PARAMS, "vm" },
-		{ "{\"id\": 1, \"method\": \"vm.show\", \"params\": {\"vm\": \"web\"}}", MEMTIDE_ERROR_NO_VM, "web" },
+		{ "{\"id\": 1, \"method\": \"vm.show\", \"params\": {\"vm\": \"web\"}}", MEMTIDE_ERROR_NO_VM,
+		  "web" },
 		{ "{\"id\": 1, \"method\": \"vm.set\", \"params\": {\"vm\": 9}}", MEMTIDE_ERROR_NO_VM, "id" },
 		{ "{\"id\": 1, \"method\": \"policy.load\"}", MEMTIDE_ERROR_PARAMS, "policy" },
-		{ "{\"id\": 1, \"method\": \"policy.load\", \"params\": {\"policy\": \"nowhere\"}}", MEMTIDE_ERROR_POLICY, "nowhere" },
-		{ "{\"id\": 1, \"method\": \"policy.load\", \"params\": {\"policy\": \"/dev/null\"}}", MEMTIDE_ERROR_POLICY, "" },
-		{ "{\"id\": 1, \"method\": \"policy.load\", \"params\": {\"policy\": \"x\", \"knobs\": {\"a\": []}}}",
+		{ "{\"id\": 1, \"method\": \"policy.load\", \"params\": {\"policy\": \"nowhere\"}}",
+		  MEMTIDE_ERROR_POLICY, "nowhere" },
+		{ "{\"id\": 1, \"method\": \"policy.load\", \"params\": {\"policy\": \"/dev/null\"}}",
+		  MEMTIDE_ERROR_POLICY, "" },
+		{ "{\"id\": 1, \"method\": \"policy.load\", \"params\": {\"policy\": \"x\", \"knobs\": {\"a\": "
+		  "[]}}}",
 		  MEMTIDE_ERROR_PARAMS, "\"a\"" },
 	};
 
@@ -168,7 +172,8 @@ static void test_status(void **state)
 /* Lines come in pieces and in packs, and a notification is not answered. */
 static void test_lines(void **state)
 {
-	static const char pack[] = "{\"method\": \"status\"}\n\n{\"id\": 1, \"method\": \"pause\"}\n{\"id\": 2, \"method\": \"resume\"}\n";
+	static const char pack[] = "{\"method\": \"status\"}\n\n{\"id\": 1, \"method\": \"pause\"}\n{\"id\": 2, "
+				   "\"method\": \"resume\"}\n";
 	json_t *json;
 
 	for (size_t i = 0; i < sizeof(pack) - 1; i += 7) {
@@ -196,7 +201,7 @@ static void test_many_lines(void **state)
 
 static void test_log(void **state)
 {
-	json_t *json, *entries;
+	json_t *json, *entries, *params;
 	json_int_t next;
 
 	json_decref(ask("{\"id\": 1, \"method\": \"pause\"}"));
@@ -204,7 +209,9 @@ static void test_log(void **state)
 	entries = json_object_get(json_object_get(json, "result"), "entries");
 	next = json_integer_value(json_object_get(json_object_get(json, "result"), "next"));
 	assert_true(json_array_size(entries) > 0);
-	assert_int_equal(json_integer_value(json_object_get(json_array_get(entries, json_array_size(entries) - 1), "seq")), next);
+	assert_int_equal(
+		json_integer_value(json_object_get(json_array_get(entries, json_array_size(entries) - 1), "seq")),
+		next);
 	json_decref(json);
 	/* The entry comes as a notification, before or after the answer. */
 	say("{\"id\": 5, \"method\": \"resume\"}\n", 30);
@@ -212,7 +219,8 @@ static void test_log(void **state)
 		json = hear();
 		if (json_object_get(json, "method")) {
 			assert_string_equal(json_string_value(json_object_get(json, "method")), "log");
-			assert_int_equal(json_integer_value(json_object_get(json_object_get(json, "params"), "seq")), next + 1);
+			params = json_object_get(json, "params");
+			assert_int_equal(json_integer_value(json_object_get(params, "seq")), next + 1);
 		} else {
 			assert_int_equal(json_integer_value(json_object_get(json, "id")), 5);
 		}

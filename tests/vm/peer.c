@@ -509,7 +509,7 @@ int peer_wait_ceiling(struct peer *peer, uint64_t low, uint64_t high, unsigned i
 			return 0;
 		poll(NULL, 0, 1);
 	}
-	fprintf(stderr, "peer %s: ceiling is %lld MiB, not %lld to %lld\n", peer->name, (long long)(state.ceiling >> 20),
-		(long long)(low >> 20), (long long)(high >> 20));
+	fprintf(stderr, "peer %s: ceiling is %lld MiB, not %lld to %lld\n", peer->name,
+		(long long)(state.ceiling >> 20), (long long)(low >> 20), (long long)(high >> 20));
 	return -ETIMEDOUT;
 }

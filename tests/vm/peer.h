@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A made-up VM that speaks the real protocol: sealed memfds, eventfds and a hello on the vmm socket, and behind them a
- * guest that is arithmetic.  What memtided sees is what a QEMU with the device shows it, without a QEMU.
+ * A made-up VM that speaks the real protocol: sealed memfds, eventfds and a hello on the vmm socket, and behind
+ * them a guest that is arithmetic.  What memtided sees is what a QEMU with the device shows it, without a QEMU.
  *
- * A peer is used in the process that made it, for benches with very many of them; or it gets a process of its own with
- * peer_spawn(), because for memtided a VM is a process.  Its memory is shared with that process: the functions below
- * work on either side.
+ * A peer is used in the process that made it, for benches with very many of them; or it gets a process of its own
+ * with peer_spawn(), because for memtided a VM is a process.  Its memory is shared with that process: the
+ * functions below work on either side.
  *
  * Functions return 0 or a negative errno.
  */
@@ -51,8 +51,8 @@ int peer_call_fd(const struct peer *peer);
 void peer_serve(struct peer *peer);
 
 /*
- * Give it a process of its own, which connects, serves, and connects again for as long as it lives.  Returns what the
- * controller answered the first time.
+ * Give it a process of its own, which connects, serves, and connects again for as long as it lives.  Returns what
+ * the controller answered the first time.
  */
 int peer_spawn(struct peer *peer, const char *vmm_socket, struct memtide_errtext *errtext);
 /* SIGKILL, as a QEMU that crashed. */

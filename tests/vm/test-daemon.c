@@ -126,7 +126,9 @@ static void set_vm(struct fixture *f, const char *vm, const char *name, uint64_t
 
 static void start_peer(struct fixture *f, int which)
 {
-	struct peer_options options = { .name = names[which], .uuid_end = (uint32_t)which + 1, .ram = RAM, .needs = 32 * MIB };
+	struct peer_options options = {
+		.name = names[which], .uuid_end = (uint32_t)which + 1, .ram = RAM, .needs = 32 * MIB
+	};
 	struct memtide_errtext words;
 
 	assert_int_equal(peer_new(&options, &f->peer[which]), 0);
@@ -346,7 +348,8 @@ static uint64_t cpu_ticks(pid_t pid)
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	file = fopen(path, "re");
 	assert_non_null(file);
-	assert_int_equal(fscanf(file, "%*d %*s %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system), 2);
+	assert_int_equal(
+		fscanf(file, "%*d %*s %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system), 2);
 	fclose(file);
 	return user + system;
 }
@@ -475,7 +478,8 @@ static void test_release(void **state)
 	assert_int_equal(peer_usable(f->peer[0]), RAM);
 	assert_vm_state(f, "a", "released");
 	assert_int_equal(vm_number(f, "a", "charged"), RAM);
-	assert_int_equal(controller_call(f->controller, "vm.adopt", json_pack("{s:s}", "vm", "b"), NULL), -EREMOTEIO);
+	assert_int_equal(controller_call(f->controller, "vm.adopt", json_pack("{s:s}", "vm", "b"), NULL),
+			 -EREMOTEIO);
 
 	controller_kill(f->controller);
 	assert_int_equal(controller_restart(f->controller, NULL), 0);
@@ -492,15 +496,16 @@ static void test_release_needs_room(void **state)
 {
 	struct fixture *f = start_pair();
 
-	assert_int_equal(controller_call(f->controller, "vm.release", json_pack("{s:s}", "vm", "b"), NULL), -EREMOTEIO);
+	assert_int_equal(controller_call(f->controller, "vm.release", json_pack("{s:s}", "vm", "b"), NULL),
+			 -EREMOTEIO);
 	assert_int_equal(vm_number(f, "b", "ceiling"), 128 * MIB);
 	assert_vm_state(f, "b", "managed");
 	stop(f);
 }
 
 /*
- * Three VMs with the real policy: one claims without end, fences without giving and says that it has nothing.  The other
- * two use what they are entitled to, and keep it.
+ * Three VMs with the real policy: one claims without end, fences without giving and says that it has nothing.  The
+ * other two use what they are entitled to, and keep it.
  */
 static void test_liar(void **state)
 {
@@ -522,7 +527,10 @@ static void test_liar(void **state)
 	}
 	print_message("the liar is entitled to %" PRIu64 " MiB and has %" PRIu64 " MiB\n", entitled / MIB,
 		      vm_number(f, "c", "ceiling") / MIB);
-	/* What is lent of free memory ends where it is not used; and when the others claim what is theirs they get it. */
+	/*
+	 * What is lent of free memory ends where it is not used; and when the others claim what is theirs they get
+	 * it.
+	 */
 	assert_true(vm_number(f, "c", "charged") <= entitled + 32 * MIB);
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(peer_claim(f->peer[i], RAM), 0);
@@ -573,7 +581,7 @@ static void test_wrong_config(void **state)
 		{ "[daemon]\nbudjet = 1G\n", "budjet" },
 		{ "[daemon]\nbudget = 1024\n", "unit" },
 		{ "[demon]\nbudget = 1G\n", "demon" },
-		{ "[daemon]\nbudget = 1G\npolicy = nowhere\nvmm-socket = /tmp/x\ncontrol-socket = /tmp/y\n", "nowhere" },
+		{ "[daemon]\nbudget = 1G\npolicy = nowhere\nvmm-socket = /tmp/x\n", "nowhere" },
 		{ "[vm a]\nfloor = 2G\nmaximum = 1G\n", "maximum" },
 	};
 	char text[4096];
@@ -590,7 +598,8 @@ static void test_socket_in_use(void **state)
 	struct fixture *f = start(PAIR_CONFIG, 1);
 	char config[512], text[4096];
 
-	snprintf(config, sizeof(config), "[daemon]\nbudget = 1G\npolicy = none\nvmm-socket = %s\ncontrol-socket = %s\n",
+	snprintf(config, sizeof(config),
+		 "[daemon]\nbudget = 1G\npolicy = none\nvmm-socket = %s\ncontrol-socket = %s\n",
 		 controller_vmm_socket(f->controller), controller_control_socket(f->controller));
 	assert_int_equal(run_daemon(config, text, sizeof(text)), 1);
 	assert_non_null(strstr(text, "in use"));
@@ -628,7 +637,9 @@ static void test_reload(void **state)
 	assert_int_equal(status_number(f, "budget"), 640 * MIB);
 	file = fopen(path, "we");
 	assert_non_null(file);
-	fprintf(file, "[daemon]\nvmm-socket = %s\ncontrol-socket = %s\nbudget = 2G\npolicy = none\n[default]\nfloor = 96M\n",
+	fprintf(file,
+		"[daemon]\nvmm-socket = %s\ncontrol-socket = %s\nbudget = 2G\npolicy = none\n[default]\nfloor = "
+		"96M\n",
 		controller_vmm_socket(f->controller), controller_control_socket(f->controller));
 	fclose(file);
 	kill(controller_pid(f->controller), SIGHUP);
@@ -641,7 +652,9 @@ static void test_reload(void **state)
 
 static void test_dry_run(void **state)
 {
-	struct fixture *f = start("budget = 640M\nreserve = 0\npolicy = fair\ndry-run = yes\n[default]\nfloor = 64M\n", 2);
+	struct fixture *f = start("budget = 640M\nreserve = 0\npolicy = fair\ndry-run = yes\n[default]\nfloor = "
+				  "64M\n",
+				  2);
 	struct memtide_state s;
 
 	peer_claim(f->peer[1], 64 * MIB);
@@ -660,7 +673,9 @@ static void test_policy(void **state)
 	wait_number(f, NULL, "deficit", 0, 0);
 	wait_number(f, NULL, "charged", 0, 768 * MIB);
 	assert_true(status_number(f, "moved_bytes") > 0);
-	assert_int_equal(controller_call(f->controller, "policy.load", json_pack("{s:s}", "policy", "nowhere"), NULL), -EREMOTEIO);
+	assert_int_equal(
+		controller_call(f->controller, "policy.load", json_pack("{s:s}", "policy", "nowhere"), NULL),
+		-EREMOTEIO);
 	json_decref(call(f, "policy.load", json_pack("{s:s}", "policy", "proxmox")));
 	json_decref(call(f, "policy.list", NULL));
 	stop(f);

@@ -242,7 +242,8 @@ static bool holds_alone(const char *path, pid_t pid, char *ret_why, size_t size)
 
 int cgroup_find(pid_t pid, char ret_path[static CGROUP_PATH_MAX], char ret_why[static CGROUP_WHY_MAX])
 {
-	char mount[CGROUP_PATH_MAX / 2], below[CGROUP_PATH_MAX / 2], path[CGROUP_PATH_MAX + 16], file[sizeof(path) + 16];
+	char mount[CGROUP_PATH_MAX / 2], below[CGROUP_PATH_MAX / 2], path[CGROUP_PATH_MAX + 16],
+		file[sizeof(path) + 16];
 	char *slash;
 
 	if (find_mount(mount, sizeof(mount)) < 0) {

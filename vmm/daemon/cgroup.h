@@ -14,7 +14,8 @@
 
 /*
  * The nearest cgroup above process @pid that has memory files and holds that process and its descendants alone.
- * @ret_path gets its directory.  Returns 0, or -ENOENT with the reason in @ret_why in words that fit "not enforced: ...".
+ * @ret_path gets its directory.  Returns 0, or -ENOENT with the reason in @ret_why in words that fit "not
+ * enforced: ...".
  */
 int cgroup_find(pid_t pid, char ret_path[static CGROUP_PATH_MAX], char ret_why[static CGROUP_WHY_MAX]);
 
@@ -22,8 +23,8 @@ int cgroup_find(pid_t pid, char ret_path[static CGROUP_PATH_MAX], char ret_why[s
 int cgroup_read(const char *path, const char *name, uint64_t *ret_value);
 
 /*
- * What cgroup @path holds and cannot drop at once: memory.current without clean page cache, which a VM's disk images
- * leave there and which goes as soon as somebody wants the memory.  0 or negative errno.
+ * What cgroup @path holds and cannot drop at once: memory.current without clean page cache, which a VM's disk
+ * images leave there and which goes as soon as somebody wants the memory.  0 or negative errno.
  */
 int cgroup_in_use(const char *path, uint64_t *ret_bytes);
 

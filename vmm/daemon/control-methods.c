@@ -35,10 +35,15 @@ static json_t *size_json(uint64_t bytes)
 	return json_integer((json_int_t)bytes);
 }
 
-static json_t *percentiles(const struct memtide_histogram *h)
+static json_t *percentiles(const struct memtide_histogram *ns)
 {
-	return json_pack("{s:I, s:f, s:f, s:f}", "n", (json_int_t)h->count, "p50_ms", memtide_histogram_at(h, 500) / 1e6,
-			 "p99_ms", memtide_histogram_at(h, 990) / 1e6, "max_ms", h->max / 1e6);
+	json_t *json = json_object();
+
+	json_object_set_new(json, "n", json_integer((json_int_t)ns->count));
+	json_object_set_new(json, "p50_ms", json_real(memtide_histogram_at(ns, 500) / 1e6));
+	json_object_set_new(json, "p99_ms", json_real(memtide_histogram_at(ns, 990) / 1e6));
+	json_object_set_new(json, "max_ms", json_real(ns->max / 1e6));
+	return json;
 }
 
 static json_t *relief_json(const struct memtide_histogram *by_path)
@@ -74,7 +79,8 @@ static uint64_t resident(const struct vm *vm)
 {
 	uint64_t bytes;
 
-	if (vm->cgroup[0] ? !cgroup_read(vm->cgroup, "memory.current", &bytes) : !process_resident(vm->pid, &bytes))
+	if (vm->cgroup[0] ? !cgroup_read(vm->cgroup, "memory.current", &bytes)
+			  : !process_resident(vm->pid, &bytes))
 		return bytes;
 	return 0;
 }
@@ -102,7 +108,8 @@ static json_t *vm_json(const struct vm *vm)
 	json_object_set_new(json, "target", size_json(vm->target));
 	json_object_set_new(json, "ceiling", size_json(ledger->ceiling));
 	json_object_set_new(json, "charged", size_json(ledger->charged));
-	json_object_set_new(json, "credit", size_json(ledger->ceiling > ledger->usable ? ledger->ceiling - ledger->usable : 0));
+	json_object_set_new(json, "credit",
+			    size_json(ledger->ceiling > ledger->usable ? ledger->ceiling - ledger->usable : 0));
 	json_object_set_new(json, "given", size_json(vm->counters.given_bytes));
 	json_object_set_new(json, "given_huge", size_json(vm->counters.given_huge_bytes));
 	json_object_set_new(json, "resident", size_json(resident(vm)));
@@ -111,7 +118,8 @@ static json_t *vm_json(const struct vm *vm)
 	json_object_set_new(json, "pressure", json_boolean(vm->pressed));
 	json_object_set_new(json, "moving", json_boolean(vm->lowering));
 	json_object_set_new(json, "unused_grants", json_integer(vm->unused));
-	json_object_set_new(json, "doorbell_floods", json_integer((json_int_t)(vm->doorbell.floods + vm->notify.floods)));
+	json_object_set_new(json, "doorbell_floods",
+			    json_integer((json_int_t)(vm->doorbell.floods + vm->notify.floods)));
 	json_object_set_new(json, "oom_kills", json_integer((json_int_t)vm->stats.oom_kill));
 	json_object_set_new(json, "relief", relief_json(vm->relief_ns));
 	return json;
@@ -141,31 +149,61 @@ static json_t *stats_json(const struct vm *vm)
 	return json;
 }
 
+/* Counters run to 2^64, JSON's numbers do not. */
+static void put_number(json_t *json, const char *name, uint64_t value)
+{
+	json_object_set_new(json, name, json_integer((json_int_t)(value & INT64_MAX)));
+}
+
+static const char *path_name(uint32_t path)
+{
+	switch (path) {
+	case VIRTIO_TIDE_PATH_CREDIT:
+		return "credit";
+	case VIRTIO_TIDE_PATH_RESERVE:
+		return "reserve";
+	default:
+		return "donor";
+	}
+}
+
 static json_t *inputs_json(const struct decision *entry)
 {
 	const struct decision_inputs *in = &entry->inputs;
+	json_t *json = json_object();
 
-	if (entry->path)
-		return json_pack("{s:s, s:I, s:I}", "path", entry->path == VIRTIO_TIDE_PATH_CREDIT ? "credit" :
-				 entry->path == VIRTIO_TIDE_PATH_RESERVE ? "reserve" : "donor",
-				 "ns", (json_int_t)entry->path_ns, "bytes", (json_int_t)entry->path_bytes);
+	if (entry->path) {
+		json_object_set_new(json, "path", json_string(path_name(entry->path)));
+		put_number(json, "ns", entry->path_ns);
+		put_number(json, "bytes", entry->path_bytes);
+	}
 	if (!entry->has_inputs)
-		return json_object();
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
-			 "usable", (json_int_t)in->usable, "charged", (json_int_t)in->charged,
-			 "floor", (json_int_t)in->floor, "maximum", (json_int_t)in->maximum,
-			 "entitlement", (json_int_t)in->entitlement, "wanted", (json_int_t)in->wanted,
-			 "available", (json_int_t)in->available, "anon", (json_int_t)in->anon,
-			 "file", (json_int_t)in->file, "refault_file_rate", (json_int_t)in->refault_file_rate,
-			 "refault_anon_rate", (json_int_t)in->refault_anon_rate,
-			 "psi_some_rate", (json_int_t)in->psi_some_rate, "stats_age_ms", (json_int_t)in->stats_age_ms,
-			 "budget", (json_int_t)in->budget, "room", (json_int_t)in->room);
+		return json;
+	put_number(json, "usable", in->usable);
+	put_number(json, "charged", in->charged);
+	put_number(json, "floor", in->floor);
+	put_number(json, "maximum", in->maximum);
+	put_number(json, "entitlement", in->entitlement);
+	put_number(json, "wanted", in->wanted);
+	put_number(json, "available", in->available);
+	put_number(json, "anon", in->anon);
+	put_number(json, "file", in->file);
+	put_number(json, "refault_file_rate", in->refault_file_rate);
+	put_number(json, "refault_anon_rate", in->refault_anon_rate);
+	put_number(json, "psi_some_rate", in->psi_some_rate);
+	put_number(json, "stats_age_ms", in->stats_age_ms);
+	put_number(json, "budget", in->budget);
+	put_number(json, "room", in->room);
+	return json;
 }
 
+/* In the order of enum decide_bound. */
 static json_t *bounds_json(uint32_t bounds)
 {
-	static const char *const names[] = { "unmanaged", "stale", "moving", "stalled", "floor", "maximum", "step", "small",
-					     "entitlement", "nonsense" };
+	static const char *const names[] = {
+		"unmanaged", "stale", "moving", "stalled", "floor", "maximum", "step", "small", "entitlement",
+		"nonsense",
+	};
 	json_t *json = json_array();
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -209,7 +247,8 @@ static json_t *entry_json(const struct decision *entry)
 
 char *control_format_entry(const struct decision *entry)
 {
-	json_t *json = json_pack("{s:s, s:s, s:o}", "jsonrpc", "2.0", "method", "log", "params", entry_json(entry));
+	json_t *json = json_pack("{s:s, s:s, s:o}", "jsonrpc", "2.0", "method", "log", "params",
+				 entry_json(entry));
 	char *text = json_dumps(json, JSON_COMPACT);
 
 	json_decref(json);
@@ -227,7 +266,8 @@ static bool is_vm(const struct vm *vm, const json_t *which, char id[static 24])
 	if (json_is_integer(which))
 		return vm->id == (uint64_t)json_integer_value(which);
 	snprintf(id, 24, "%" PRIu64, vm->id);
-	return text && (!strcmp(text, vm->name) || (vm->has_uuid && !strcasecmp(text, vm->uuid_text)) || !strcmp(text, id));
+	return text && (!strcmp(text, vm->name) || (vm->has_uuid && !strcasecmp(text, vm->uuid_text)) ||
+			!strcmp(text, id));
 }
 
 /* By name, uuid or id.  NULL: answered already. */
@@ -248,17 +288,19 @@ static struct vm *find_vm(struct control_request *request)
 		if (!is_vm(vm, which, id))
 			continue;
 		if (found) {
-			control_reply_error(request, MEMTIDE_ERROR_PARAMS, "more than one VM is \"%s\": use its uuid (%s, %s)",
+			control_reply_error(request, MEMTIDE_ERROR_PARAMS,
+					    "more than one VM is \"%s\": use its uuid (%s, %s)",
 					    json_string_value(which), found->uuid_text, vm->uuid_text);
 			return NULL;
 		}
 		found = vm;
 	}
 	if (!found && json_is_string(which))
-		control_reply_error(request, MEMTIDE_ERROR_NO_VM, "no VM is \"%s\"; %u are known", json_string_value(which),
-				    manager->nr_vms);
+		control_reply_error(request, MEMTIDE_ERROR_NO_VM, "no VM is \"%s\"; %u are known",
+				    json_string_value(which), manager->nr_vms);
 	else if (!found)
-		control_reply_error(request, MEMTIDE_ERROR_NO_VM, "no VM has this id; %u VMs are known", manager->nr_vms);
+		control_reply_error(request, MEMTIDE_ERROR_NO_VM, "no VM has this id; %u VMs are known",
+				    manager->nr_vms);
 	return found;
 }
 
@@ -302,7 +344,8 @@ static void method_status(struct control_request *request)
 	host_read_memory(&memory);
 	json_object_set_new(json, "version", json_string(MEMTIDE_VERSION));
 	json_object_set_new(json, "pid", json_integer(getpid()));
-	json_object_set_new(json, "uptime_ms", json_integer((json_int_t)((loop_clock() - m->started_ns) / NSEC_PER_MSEC)));
+	json_object_set_new(json, "uptime_ms",
+			    json_integer((json_int_t)((loop_clock() - m->started_ns) / NSEC_PER_MSEC)));
 	json_object_set_new(json, "paused", json_boolean(m->paused));
 	json_object_set_new(json, "dry_run", json_boolean(m->dry_run));
 	json_object_set_new(json, "policy", m->policy ? json_string(memtide_policy_name(m->policy)) : json_null());
@@ -361,7 +404,9 @@ static void method_vm_show(struct control_request *request)
 	control_reply(request, json);
 }
 
-/* A parameter that is a number of at least zero; stays what it was if it is not given.  false: answered already. */
+/*
+ * A parameter that is a number of at least zero; stays what it was if it is not given.  false: answered already.
+ */
 static bool number_param(struct control_request *request, const char *name, uint64_t *value, bool *given)
 {
 	const json_t *json = json_object_get(request->params, name);
@@ -369,7 +414,8 @@ static bool number_param(struct control_request *request, const char *name, uint
 	if (!json || json_is_null(json))
 		return true;
 	if (!json_is_integer(json) || json_integer_value(json) < 0) {
-		control_reply_error(request, MEMTIDE_ERROR_PARAMS, "\"%s\" has to be a whole number of at least 0", name);
+		control_reply_error(request, MEMTIDE_ERROR_PARAMS, "\"%s\" has to be a whole number of at least 0",
+				    name);
 		return false;
 	}
 	*value = (uint64_t)json_integer_value(json);
@@ -390,7 +436,8 @@ static void method_vm_set(struct control_request *request)
 	floor = vm->ledger.terms.floor;
 	maximum = vm->ledger.terms.maximum;
 	shares = vm->ledger.terms.shares;
-	if (!number_param(request, "floor", &floor, &given) || !number_param(request, "maximum", &maximum, &given) ||
+	if (!number_param(request, "floor", &floor, &given) ||
+	    !number_param(request, "maximum", &maximum, &given) ||
 	    !number_param(request, "shares", &shares, &given))
 		return;
 	if (!given) {
@@ -404,12 +451,14 @@ static void method_vm_set(struct control_request *request)
 	}
 	r = vm_change_terms(vm, floor, maximum, (uint32_t)shares, &errtext);
 	if (r < 0) {
-		control_reply_error(request, r == -EDQUOT ? MEMTIDE_ERROR_LEDGER : MEMTIDE_ERROR_PARAMS, "%s", errtext.text);
+		control_reply_error(request, r == -EDQUOT ? MEMTIDE_ERROR_LEDGER : MEMTIDE_ERROR_PARAMS, "%s",
+				    errtext.text);
 		return;
 	}
 	vm->set_by_hand = true;
-	manager_note(vm->manager, DECISION_CONTROL, LOG_LEVEL_INFO, vm, "set by hand: floor %" PRIu64 " MiB, maximum %" PRIu64
-		     " MiB, shares %" PRIu64, floor >> 20, maximum >> 20, shares);
+	manager_note(vm->manager, DECISION_CONTROL, LOG_LEVEL_INFO, vm,
+		     "set by hand: floor %" PRIu64 " MiB, maximum %" PRIu64 " MiB, shares %" PRIu64, floor >> 20,
+		     maximum >> 20, shares);
 	control_reply(request, vm_json(vm));
 }
 
@@ -430,9 +479,11 @@ static void release_or_adopt(struct control_request *request, bool release)
 		return;
 	}
 	if (vm_release(vm, release) < 0) {
-		control_reply_error(request, MEMTIDE_ERROR_LEDGER, "no room for all of %s's memory, %" PRIu64 " MiB: %" PRIu64
-				    " of %" PRIu64 " MiB are charged, %" PRIu64 " of them for it; lower others' maxima or raise "
-				    "the budget", vm->name, vm->ledger.terms.ram >> 20, ledger->charged >> 20,
+		control_reply_error(request, MEMTIDE_ERROR_LEDGER,
+				    "no room for all of %s's memory, %" PRIu64 " MiB: %" PRIu64 " of %" PRIu64
+				    " MiB are charged, %" PRIu64 " of them for it; lower others' maxima or raise "
+				    "the budget",
+				    vm->name, vm->ledger.terms.ram >> 20, ledger->charged >> 20,
 				    ledger->budget >> 20, vm->ledger.charged >> 20);
 		return;
 	}
@@ -527,14 +578,16 @@ static void dispatch(struct control_request *request, const json_t *json)
 	request->id = json_object_get(json, "id");
 	request->params = json_object_get(json, "params");
 	if (!name || (request->params && !json_is_object(request->params))) {
-		control_reply_error(request, INVALID_REQUEST, "no request: \"method\" has to be a text, \"params\" an object");
+		control_reply_error(request, INVALID_REQUEST,
+				    "no request: \"method\" has to be a text, \"params\" an object");
 		return;
 	}
 	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
 		if (strcmp(methods[i].name, name))
 			continue;
 		if (methods[i].writes && !control_client_may_write(request->client))
-			control_reply_error(request, MEMTIDE_ERROR_NOT_ALLOWED, "%s is for root and the daemon's own user", name);
+			control_reply_error(request, MEMTIDE_ERROR_NOT_ALLOWED,
+					    "%s is for root and the daemon's own user", name);
 		else
 			methods[i].call(request);
 		return;

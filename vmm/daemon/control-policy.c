@@ -86,7 +86,8 @@ static void run_load(struct policy_job *job)
 	if (job->error < 0)
 		return;
 	json_object_foreach(job->knobs, name, value) {
-		job->error = memtide_policy_set_knob(job->policies[0], name, json_string_value(value), &job->errtext);
+		job->error = memtide_policy_set_knob(job->policies[0], name, json_string_value(value),
+						     &job->errtext);
 		if (job->error < 0)
 			return;
 	}
@@ -170,15 +171,16 @@ static json_t *knobs_json(const struct memtide_policy *policy)
 
 static json_t *policy_json(const struct manager *manager, const struct memtide_policy *policy, bool full)
 {
-	json_t *json = json_pack("{s:s, s:s, s:s, s:b, s:s}", "name", memtide_policy_name(policy),
-				 "file", memtide_policy_path(policy), "family", memtide_policy_family_names(policy),
+	json_t *json = json_pack("{s:s, s:s, s:s, s:b, s:s}", "name", memtide_policy_name(policy), "file",
+				 memtide_policy_path(policy), "family", memtide_policy_family_names(policy),
 				 "active", is_active(manager, policy), "about", memtide_policy_about(policy));
 	uint64_t runs = memtide_policy_runs(policy);
 
 	if (!full)
 		return json;
 	json_object_set_new(json, "runs", json_integer((json_int_t)runs));
-	json_object_set_new(json, "run_ns_avg", json_integer((json_int_t)(runs ? memtide_policy_run_ns(policy) / runs : 0)));
+	json_object_set_new(json, "run_ns_avg",
+			    json_integer((json_int_t)(runs ? memtide_policy_run_ns(policy) / runs : 0)));
 	json_object_set_new(json, "knobs", knobs_json(policy));
 	return json;
 }
@@ -241,13 +243,15 @@ static void job_free(struct policy_job *job)
 static void policy_done(struct worker_job *worker_job)
 {
 	struct policy_job *job = (struct policy_job *)worker_job;
-	struct control_request request = { .client = control_client_find(job->manager, job->client), .id = job->id };
+	struct control_request request = { .client = control_client_find(job->manager, job->client),
+					   .id = job->id };
 	const struct memtide_policy *show;
 
 	if (job->error < 0) {
 		if (job->what == POLICY_LOAD)
 			manager_note(job->manager, DECISION_POLICY, LOG_LEVEL_WARNING, NULL,
-				     "policy %.64s is not loaded, the one before stays: %.128s", job->name, job->errtext.text);
+				     "policy %.64s is not loaded, the one before stays: %.128s", job->name,
+				     job->errtext.text);
 		if (request.client)
 			reply_failure(&request, job);
 		job_free(job);
@@ -285,8 +289,9 @@ static json_t *knob_texts(const struct control_request *request)
 			json_object_set_new(texts, name, json_string(text));
 		} else {
 			json_decref(texts);
-			control_reply_error(request, MEMTIDE_ERROR_PARAMS, "knob \"%s\" has to be a whole number, a truth value "
-					    "or a text", name);
+			control_reply_error(request, MEMTIDE_ERROR_PARAMS,
+					    "knob \"%s\" has to be a whole number, true or false, or a text",
+					    name);
 			return NULL;
 		}
 	}
@@ -332,7 +337,8 @@ static const char *policy_param(struct control_request *request)
 		return NULL;
 	}
 	if (strchr(name, '/') && !control_client_may_write(request->client)) {
-		control_reply_error(request, MEMTIDE_ERROR_NOT_ALLOWED, "files are for root; use a name in the policy path");
+		control_reply_error(request, MEMTIDE_ERROR_NOT_ALLOWED,
+				    "files are for root; use a name in the policy path");
 		return NULL;
 	}
 	return name;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Clients of the control socket.  Each has a bound on what it may say without a newline, on what it may leave unread,
- * and on how much of it is served in one turn.
+ * Clients of the control socket.  Each has a bound on what it may say without a newline, on what it may leave
+ * unread, and on how much of it is served in one turn.
  */
 #include "control-socket.h"
 
@@ -104,7 +104,8 @@ static void client_flush(struct control_client *client)
 	ssize_t n = 0;
 
 	while (sent < client->out_used) {
-		n = send(client->source.fd, client->out + sent, client->out_used - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+		n = send(client->source.fd, client->out + sent, client->out_used - sent,
+			 MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n < 0)
 			break;
 		sent += (size_t)n;
@@ -194,7 +195,8 @@ static bool client_read(struct control_client *client)
 			client_hang_up(client);
 			return false;
 		}
-		n = recv(client->source.fd, client->in + client->in_used, client->in_size - client->in_used, MSG_DONTWAIT);
+		n = recv(client->source.fd, client->in + client->in_used, client->in_size - client->in_used,
+			 MSG_DONTWAIT);
 		if (n < 0 && errno == EAGAIN)
 			return lines + serve_lines(client, LINES_A_TURN - lines) >= LINES_A_TURN;
 		if (n <= 0) {
@@ -294,7 +296,8 @@ int control_server_new(struct manager *manager, const char *path, struct control
 	if (!server)
 		return memtide_errtext_set(errtext, -ENOMEM, "no memory");
 	server->manager = manager;
-	r = socket_listen(path, manager->config.group ? 0660 : 0600, manager->config.group, &server->listener, errtext);
+	r = socket_listen(path, manager->config.group ? 0660 : 0600, manager->config.group, &server->listener,
+			  errtext);
 	if (r < 0) {
 		free(server);
 		return r;

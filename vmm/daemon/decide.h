@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the controller allows a policy, a claim and a donor: pure functions on plain structures.  No ledger, no clock,
- * no I/O here; what comes out still has to find room in the ledger.  Sizes are bytes.
+ * What the controller allows a policy, a claim and a donor: pure functions on plain structures.  No ledger, no
+ * clock, no I/O here; what comes out still has to find room in the ledger.  Sizes are bytes.
  */
 #ifndef MEMTIDED_DECIDE_H
 #define MEMTIDED_DECIDE_H
@@ -17,8 +17,8 @@
 /* ... and at most this much at once: what a guest needs beyond it, it asks for again when this is used. */
 #define DECIDE_MAX_GRANT	(UINT64_C(1) << 30)
 /*
- * Nothing is lent to who has this much credit left: it has not used what it got.  More than one batch of pages that a
- * guest has taken back and not told of yet.
+ * Nothing is lent to who has this much credit left: it has not used what it got.  More than one batch of pages
+ * that a guest has taken back and not told of yet.
  */
 #define DECIDE_LOAN_UNSPENT	(UINT64_C(32) << 20)
 /* A claimant whose grants stayed unused so many times gets nothing beyond DECIDE_MIN_GRANT. */
@@ -67,26 +67,26 @@ struct decide_change {
 };
 
 /*
- * Bound a policy's answer for @vm.  The result equals @vm's target and ceiling when nothing is to change.  It is always
- * within floor and maximum unless nothing changes, and target <= ceiling.
+ * Bound a policy's answer for @vm.  The result equals @vm's target and ceiling when nothing is to change.  It is
+ * always within floor and maximum unless nothing changes, and target <= ceiling.
  */
 struct decide_change decide_answer(const struct decide_vm *vm, uint64_t new_target, uint64_t new_ceiling);
 
 /*
- * The least that @vm may be asked to come to in one step: half of what it could spare is left to it.  That is what it says
- * is available, and at least what it has above its entitlement.
+ * The least that @vm may be asked to come to in one step: half of what it could spare is left to it.  That is what
+ * it says is available, and at least what it has above its entitlement.
  */
 uint64_t decide_lowest(const struct decide_vm *vm);
 
 /*
- * How much of @wanted a claim is worth for a guest that left @unused grants in a row unused: half as much with each of
- * them, and less what it still has unused.  A multiple of DECIDE_UNIT, zero at its maximum.
+ * How much of @wanted a claim is worth for a guest that left @unused grants in a row unused: half as much with
+ * each of them, and less what it still has unused.  A multiple of DECIDE_UNIT, zero at its maximum.
  */
 uint64_t decide_claim(const struct decide_vm *vm, uint64_t wanted, unsigned int unused);
 
 /*
- * What @vm may have granted of @claim: up to its entitlement as far as @relief goes, which is what the ledger has free
- * for it, beyond that @ordinary, which is the same without the reserve.
+ * What @vm may have granted of @claim: up to its entitlement as far as @relief goes, which is what the ledger has
+ * free for it, beyond that @ordinary, which is the same without the reserve.
  */
 uint64_t decide_grant(const struct decide_vm *vm, uint64_t claim, uint64_t relief, uint64_t ordinary);
 
@@ -108,8 +108,8 @@ struct decide_tokens {
 };
 
 /*
- * Take one token out of a budget of @per_second with room for @burst.  Returns zero when there was one, else in how many
- * nanoseconds there will be @burst / 2 of them.
+ * Take one token out of a budget of @per_second with room for @burst.  Returns zero when there was one, else in
+ * how many nanoseconds there will be @burst / 2 of them.
  */
 uint64_t decide_take_token(struct decide_tokens *tokens, uint64_t now_ns, uint32_t per_second, uint32_t burst);
 

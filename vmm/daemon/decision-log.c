@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A ring of entries that overwrites the oldest.  Guests cause entries, so neither memory nor the journal may grow with
- * how many they cause.
+ * A ring of entries that overwrites the oldest.  Guests cause entries, so neither memory nor the journal may grow
+ * with how many they cause.
  */
 #include "decision-log.h"
 
@@ -17,7 +17,10 @@
 
 #include "tide_balance.h"
 
-/* Journal lines in the long run and at once: people read them, and a guest in trouble causes many that say the same. */
+/*
+ * Journal lines in the long run and at once: people read them, and a guest in trouble causes many that say the
+ * same.
+ */
 #define LINES_PER_SECOND	20
 #define LINES_BURST		200
 
@@ -78,11 +81,12 @@ const char *decision_words(const struct decision *entry, char text[static DECISI
 	if (entry->message[0] || !entry->has_inputs)
 		return entry->message;
 	snprintf(text, DECISION_MESSAGE_MAX,
-		 "%starget %" PRIu64 " to %" PRIu64 " MiB, ceiling %" PRIu64 " to %" PRIu64 " MiB: %s, rule %u (usable %"
-		 PRIu64 ", available %" PRIu64 ", entitled to %" PRIu64 " MiB, %" PRIu64 " refaults/s)",
+		 "%starget %" PRIu64 " to %" PRIu64 " MiB, ceiling %" PRIu64 " to %" PRIu64
+		 " MiB: %s, rule %u (usable %" PRIu64 ", available %" PRIu64 ", entitled to %" PRIu64
+		 " MiB, %" PRIu64 " refaults/s)",
 		 entry->dry_run ? "would change: " : "", entry->target_before >> 20, entry->target >> 20,
-		 entry->ceiling_before >> 20, entry->ceiling >> 20, reason ? reason : "no known reason", entry->rule,
-		 in->usable >> 20, in->available >> 20, in->entitlement >> 20,
+		 entry->ceiling_before >> 20, entry->ceiling >> 20, reason ? reason : "no known reason",
+		 entry->rule, in->usable >> 20, in->available >> 20, in->entitlement >> 20,
 		 in->refault_file_rate + in->refault_anon_rate);
 	return text;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What was decided, why, and what came of it: the last DECISION_LOG_ENTRIES entries in memory, for `memtide log`, and a
- * line each for the journal as far as a rate allows.
+ * What was decided, why, and what came of it: the last DECISION_LOG_ENTRIES entries in memory, for `memtide log`,
+ * and a line each for the journal as far as a rate allows.
  */
 #ifndef MEMTIDED_DECISION_LOG_H
 #define MEMTIDED_DECISION_LOG_H
@@ -65,7 +65,8 @@ struct decision_inputs {
  * @path_ns: how long the guest measured
  * @path_bytes: how much it says it got
  * @took_ms: from decision to end
- * @message: a sentence: what, why, measured value, limit; left empty for a decision, whose words follow from the rest
+ * @message: a sentence: what, why, measured value, limit; left empty for a decision, whose words follow from the
+ * rest
  */
 struct decision {
 	uint64_t seq;
@@ -102,7 +103,9 @@ void decision_log_free(struct decision_log *log);
 void decision_log_set_listener(struct decision_log *log, void (*listener)(void *arg, const struct decision *entry),
 			       void *arg);
 
-/* A fresh entry to fill in; decision_log_add() makes it part of the log, and anything else called before drops it. */
+/*
+ * A fresh entry to fill in; decision_log_add() makes it part of the log, and anything else called before drops it.
+ */
 struct decision *decision_log_draft(struct decision_log *log, enum decision_kind kind, uint64_t now_ns);
 /* Returns the entry's number.  The journal gets its message at @level, unless there are too many of them. */
 uint64_t decision_log_add(struct decision_log *log, enum log_level level);
@@ -114,7 +117,10 @@ void decision_log_end(struct decision_log *log, uint64_t seq, uint64_t achieved,
 const struct decision *decision_log_from(const struct decision_log *log, uint64_t seq);
 uint64_t decision_log_next(const struct decision_log *log);
 
-/* The sentence of @entry.  A round makes thousands of entries and few of them are read: words are made when they are. */
+/*
+ * The sentence of @entry.  A round makes thousands of entries and few of them are read: words are made when they
+ * are.
+ */
 const char *decision_words(const struct decision *entry, char text[static DECISION_MESSAGE_MAX]);
 
 const char *decision_kind_name(enum decision_kind kind);

@@ -13,8 +13,8 @@
 struct limit;
 
 /*
- * For the cgroup directory @path.  @written is called in the loop's thread after each write, with what memory.high is
- * now, or a negative errno.
+ * For the cgroup directory @path.  @written is called in the loop's thread after each write, with what memory.high
+ * is now, or a negative errno.
  */
 int limit_new(struct worker *worker, const char *path,
 	      void (*written)(void *arg, int error, uint64_t high), void *arg, struct limit **ret);
@@ -23,8 +23,8 @@ int limit_new(struct worker *worker, const char *path,
 void limit_free(struct limit *limit);
 
 /*
- * Set memory.high to @high, but not below what is in use: then it is set to that, and @written tells so.  Of several
- * values that are set while one is being written the last one counts.  Raising is urgent.
+ * Set memory.high to @high, but not below what is in use: then it is set to that, and @written tells so.  Of
+ * several values that are set while one is being written the last one counts.  Raising is urgent.
  */
 void limit_set_high(struct limit *limit, uint64_t high, bool raise);
 

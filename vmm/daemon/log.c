@@ -24,8 +24,8 @@ static enum log_level log_max = LOG_LEVEL_INFO;
 static unsigned long log_dropped;
 
 /*
- * A description of our own for what standard error is connected to, so that making it non-blocking does not change it
- * for the others that write there.  A socket cannot be reopened, and is written to with MSG_DONTWAIT instead.
+ * A description of our own for what standard error is connected to, so that making it non-blocking does not change
+ * it for the others that write there.  A socket cannot be reopened, and is written to with MSG_DONTWAIT instead.
  */
 static int open_stderr(bool *ret_socket)
 {

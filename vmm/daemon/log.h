@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The one logger: lines on standard error or in a file, with journald's priorities when journald listens.  Never blocks:
- * a line that nobody takes is dropped and counted.  Used by the loop's thread only.
+ * The one logger: lines on standard error or in a file, with journald's priorities when journald listens.  Never
+ * blocks: a line that nobody takes is dropped and counted.  Used by the loop's thread only.
  */
 #ifndef MEMTIDED_LOG_H
 #define MEMTIDED_LOG_H
@@ -16,7 +16,9 @@ enum log_level {
 	LOG_LEVEL_DEBUG		= 7,
 };
 
-/* Log to @path, appending, or to standard error if it is NULL.  0 or negative errno, and then nothing has changed. */
+/*
+ * Log to @path, appending, or to standard error if it is NULL.  0 or negative errno, and then nothing has changed.
+ */
 int log_open(const char *path);
 void log_set_level(enum log_level level);
 

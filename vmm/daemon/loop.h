@@ -37,8 +37,9 @@ int loop_new(struct loop **ret);
 void loop_free(struct loop *loop);
 
 /*
- * Poll @source->fd for @events until it is removed.  Wake-ups are reported as they come: a source that stays readable
- * is not reported again until something new arrives, so an eventfd need not be read.  0 or -ENOMEM, -ENOSPC.
+ * Poll @source->fd for @events until it is removed.  Wake-ups are reported as they come: a source that stays
+ * readable is not reported again until something new arrives, so an eventfd need not be read.  0 or -ENOMEM,
+ * -ENOSPC.
  */
 int loop_add(struct loop *loop, struct loop_source *source, uint32_t events);
 void loop_remove(struct loop *loop, struct loop_source *source);

@@ -41,21 +41,23 @@ static const struct option long_options[] = {
 
 static void usage(FILE *to)
 {
-	fprintf(to,
-		"Usage: memtided [OPTION]...\n"
-		"Moves memory between the virtual machines that connect to it.\n"
-		"\n"
-		"  -c, --config FILE   read FILE instead of " MEMTIDE_CONFIG_PATH "\n"
-		"      --check-config  read the configuration, say what is wrong with it, and end\n"
-		"      --dry-run       decide and log, but do nothing\n"
-		"      --log-file FILE append the log to FILE instead of writing it to standard error\n"
-		"  -v, --verbose       log more\n"
-		"      --same-process  let one process present many VMs, and enforce nothing: for benches, which have\n"
-		"                      a thousand made-up VMs in one process.  Never where VMs are not trusted\n"
-		"  -h, --help          this\n"
-		"  -V, --version       the version\n"
-		"\n"
-		"SIGHUP reads the configuration again.  SIGTERM ends memtided; VMs keep the memory that they have.\n");
+	fprintf(to, "Usage: memtided [OPTION]...\n"
+		    "Moves memory between the virtual machines that connect to it.\n"
+		    "\n"
+		    "  -c, --config FILE   read FILE instead of " MEMTIDE_CONFIG_PATH "\n"
+		    "      --check-config  read the configuration, say what is wrong with it, and end\n"
+		    "      --dry-run       decide and log, but do nothing\n"
+		    "      --log-file FILE append the log to FILE instead of writing it to standard error\n"
+		    "  -v, --verbose       log more\n"
+		    "      --same-process  let one process present many VMs, and enforce nothing: for benches, "
+		    "which have\n"
+		    "                      a thousand made-up VMs in one process.  Never where VMs are not "
+		    "trusted\n"
+		    "  -h, --help          this\n"
+		    "  -V, --version       the version\n"
+		    "\n"
+		    "SIGHUP reads the configuration again.  SIGTERM ends memtided; VMs keep the memory that they "
+		    "have.\n");
 }
 
 /* Returns whether to go on; else the exit status is in @ret_status. */
@@ -99,7 +101,8 @@ static bool parse(int argc, char **argv, struct options *ret, int *ret_status)
 		}
 	}
 	if (optind < argc) {
-		fprintf(stderr, "memtided: \"%s\": there is nothing to name besides options; try \"memtided --help\"\n",
+		fprintf(stderr,
+			"memtided: \"%s\": there is nothing to name besides options; try \"memtided --help\"\n",
 			argv[optind]);
 		*ret_status = 2;
 		return false;
@@ -124,7 +127,8 @@ static int run(const struct options *options)
 	}
 	if (options->check) {
 		memtide_config_free(&config);
-		printf("%s: no errors\n", options->manager.config_path ? options->manager.config_path : "built-in defaults");
+		printf("%s: no errors\n",
+		       options->manager.config_path ? options->manager.config_path : "built-in defaults");
 		return EXIT_SUCCESS;
 	}
 	r = manager_new(&options->manager, &config, &manager, &errtext);
@@ -150,7 +154,8 @@ int main(int argc, char **argv)
 		log_set_level(LOG_LEVEL_DEBUG);
 	r = log_open(options.log_file);
 	if (r < 0) {
-		fprintf(stderr, "memtided: %s: %s\n", options.log_file ? options.log_file : "standard error", strerror(-r));
+		fprintf(stderr, "memtided: %s: %s\n", options.log_file ? options.log_file : "standard error",
+			strerror(-r));
 		return EXIT_FAILURE;
 	}
 	return run(&options);

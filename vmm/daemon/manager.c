@@ -57,13 +57,15 @@ int manager_add_vm(struct manager *manager, struct vm *vm)
 	round_update_tick(manager);
 	round_request(manager, BALANCE_CHANGE, ROUND_NOBODY);
 	if (vm->cgroup[0])
-		manager_note(manager, DECISION_VM, LOG_LEVEL_INFO, vm, "process %d, %" PRIu64 " MiB of RAM: %s, charged %" PRIu64
-			     " MiB, enforced by %.100s", (int)vm->pid, vm->ledger.terms.ram >> 20, vm_state_name(vm),
-			     vm->ledger.charged >> 20, vm->cgroup);
+		manager_note(manager, DECISION_VM, LOG_LEVEL_INFO, vm,
+			     "process %d, %" PRIu64 " MiB of RAM: %s, charged %" PRIu64 " MiB, enforced by %.100s",
+			     (int)vm->pid, vm->ledger.terms.ram >> 20, vm_state_name(vm), vm->ledger.charged >> 20,
+			     vm->cgroup);
 	else
-		manager_note(manager, DECISION_VM, LOG_LEVEL_INFO, vm, "process %d, %" PRIu64 " MiB of RAM: %s, charged %" PRIu64
-			     " MiB, not enforced: %s", (int)vm->pid, vm->ledger.terms.ram >> 20, vm_state_name(vm),
-			     vm->ledger.charged >> 20, vm->not_enforced);
+		manager_note(manager, DECISION_VM, LOG_LEVEL_INFO, vm,
+			     "process %d, %" PRIu64 " MiB of RAM: %s, charged %" PRIu64 " MiB, not enforced: %s",
+			     (int)vm->pid, vm->ledger.terms.ram >> 20, vm_state_name(vm), vm->ledger.charged >> 20,
+			     vm->not_enforced);
 	return 0;
 }
 
@@ -107,15 +109,19 @@ void manager_update_budget(struct manager *manager, bool host_pressed)
 					    !process_resident(vm->pid, &bytes))
 				resident += bytes;
 		}
-		budget = host_budget(&manager->host.memory, resident, overhead, manager->host.budget, host_pressed);
+		budget = host_budget(&manager->host.memory, resident, overhead, manager->host.budget,
+				     host_pressed);
 	}
 	if (budget == manager->host.budget)
 		return;
 	if (manager->host.budget)
-		manager_note(manager, DECISION_HOST, LOG_LEVEL_INFO, NULL, "budget %" PRIu64 " to %" PRIu64 " MiB: %" PRIu64
-			     " MiB available on the host, %" PRIu64 " MiB resident in VMs, %" PRIu64 " MiB saved by KSM%s",
-			     manager->host.budget >> 20, budget >> 20, manager->host.memory.available >> 20, resident >> 20,
-			     manager->host.memory.saved >> 20, host_pressed ? ", under pressure" : "");
+		manager_note(manager, DECISION_HOST, LOG_LEVEL_INFO, NULL,
+			     "budget %" PRIu64 " to %" PRIu64 " MiB: %" PRIu64
+			     " MiB available on the host, %" PRIu64 " MiB resident in VMs, %" PRIu64
+			     " MiB saved by KSM%s",
+			     manager->host.budget >> 20, budget >> 20, manager->host.memory.available >> 20,
+			     resident >> 20, manager->host.memory.saved >> 20,
+			     host_pressed ? ", under pressure" : "");
 	manager->host.budget = budget;
 	memtide_ledger_set_budget(&manager->ledger, budget, manager->config.reserve);
 	manager_room_changed(manager);
@@ -157,20 +163,21 @@ static int check_restart(const struct memtide_config *old, const struct memtide_
 	if (strcmp(old->vmm_socket, new->vmm_socket) || strcmp(old->control_socket, new->control_socket))
 		return memtide_errtext_set(errtext, -EBUSY, "other sockets need a restart");
 	if (strcmp(old->policy, new->policy))
-		return memtide_errtext_set(errtext, -EBUSY, "policy %s instead of %s: use \"memtide policy load %s\", or "
-					   "restart", new->policy, old->policy, new->policy);
+		return memtide_errtext_set(errtext, -EBUSY,
+					   "policy %s instead of %s: use \"memtide policy load %s\", or restart",
+					   new->policy, old->policy, new->policy);
 	return 0;
 }
 
-static int reload_terms(struct manager *manager, const struct memtide_config *config, struct memtide_config_vm *terms,
-			struct memtide_errtext *errtext)
+static int reload_terms(struct manager *manager, const struct memtide_config *config,
+			struct memtide_config_vm *terms, struct memtide_errtext *errtext)
 {
 	uint64_t floors = 0;
 
 	for (uint32_t i = 0; i < manager->nr_vms; i++) {
 		struct vm *vm = manager->vms[i];
-		int r = memtide_config_vm(config, vm->name, vm->has_uuid ? vm->uuid_text : NULL, vm->ledger.terms.ram,
-					  &terms[i], errtext);
+		int r = memtide_config_vm(config, vm->name, vm->has_uuid ? vm->uuid_text : NULL,
+					  vm->ledger.terms.ram, &terms[i], errtext);
 
 		if (r < 0)
 			return r;
@@ -193,7 +200,8 @@ static void apply_terms(struct manager *manager, const struct memtide_config_vm 
 			struct vm *vm = manager->vms[i];
 
 			if ((terms[i].floor > vm->ledger.terms.floor) == rising)
-				vm_change_terms(vm, terms[i].floor, terms[i].maximum, (uint32_t)terms[i].shares, NULL);
+				vm_change_terms(vm, terms[i].floor, terms[i].maximum, (uint32_t)terms[i].shares,
+						NULL);
 		}
 	}
 }
@@ -233,8 +241,8 @@ static void reload_and_say(struct manager *manager)
 	struct memtide_errtext errtext = { .text = "" };
 
 	if (manager_reload(manager, &errtext) < 0)
-		manager_note(manager, DECISION_ERROR, LOG_LEVEL_ERROR, NULL, "configuration not reloaded, nothing has changed: %s",
-			     errtext.text);
+		manager_note(manager, DECISION_ERROR, LOG_LEVEL_ERROR, NULL,
+			     "configuration not reloaded, nothing has changed: %s", errtext.text);
 	else
 		manager_note(manager, DECISION_CONTROL, LOG_LEVEL_INFO, NULL, "configuration reloaded");
 }
@@ -336,7 +344,10 @@ static int load_policy(struct manager *manager, struct memtide_errtext *errtext)
 	return 0;
 }
 
-/* A policy that is wrong ends the start, so that whoever configured it sees it; one that may not be loaded does not. */
+/*
+ * A policy that is wrong ends the start, so that whoever configured it sees it; one that may not be loaded does
+ * not.
+ */
 static int start_policy(struct manager *manager, struct memtide_errtext *errtext)
 {
 	int r = load_policy(manager, errtext);

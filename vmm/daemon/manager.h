@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The manager owns everything: the loop, the ledger, the VMs, the policy and the sockets.  All of it belongs to the
- * loop's thread; only jobs of the workers run elsewhere, on memory of their own.
+ * The manager owns everything: the loop, the ledger, the VMs, the policy and the sockets.  All of it belongs to
+ * the loop's thread; only jobs of the workers run elsewhere, on memory of their own.
  */
 #ifndef MEMTIDED_MANAGER_H
 #define MEMTIDED_MANAGER_H
@@ -61,7 +61,8 @@ struct manager {
 };
 
 /*
- * Set everything up but the sockets.  @config is taken over, also on failure.  0 or negative errno, worded in @errtext.
+ * Set everything up but the sockets.  @config is taken over, also on failure.  0 or negative errno, worded in
+ * @errtext.
  */
 int manager_new(const struct manager_options *options, struct memtide_config *config, struct manager **ret,
 		struct memtide_errtext *errtext);

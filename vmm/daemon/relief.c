@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Claims and who pays for them.  A claim is granted what is free; for the rest, up to the claimant's entitlement, those
- * that hold more than theirs are asked to come down.  What they give is granted to whoever has waited longest.
+ * Claims and who pays for them.  A claim is granted what is free; for the rest, up to the claimant's entitlement,
+ * those that hold more than theirs are asked to come down.  What they give is granted to whoever has waited
+ * longest.
  */
 #include "relief.h"
 
@@ -86,8 +87,8 @@ static void log_grant(struct vm *vm, uint64_t before, uint64_t wanted, uint64_t 
 	entry->ceiling = vm->ledger.ceiling;
 	entry->achieved = vm->ledger.usable;
 	snprintf(entry->message, sizeof(entry->message),
-		 "claims %" PRIu64 " MiB, gets %" PRIu64 " MiB from %s (counts for %" PRIu64 " MiB, entitled to %" PRIu64
-		 " MiB, ceiling now %" PRIu64 " MiB)",
+		 "claims %" PRIu64 " MiB, gets %" PRIu64 " MiB from %s (counts for %" PRIu64
+		 " MiB, entitled to %" PRIu64 " MiB, ceiling now %" PRIu64 " MiB)",
 		 wanted >> 20, grant >> 20, vm->grant_path == VIRTIO_TIDE_PATH_DONOR ? "donors" : "the reserve",
 		 claim >> 20, entry->inputs.entitlement >> 20, vm->ledger.ceiling >> 20);
 	decision_log_add(manager->log, LOG_LEVEL_INFO);
@@ -185,8 +186,8 @@ static uint64_t lower_donor(struct vm *vm, uint64_t amount)
 	entry->ceiling = change.ceiling;
 	entry->achieved = vm->lowering ? DECISION_UNDER_WAY : vm->ledger.usable;
 	snprintf(entry->message, sizeof(entry->message),
-		 "gives %" PRIu64 " MiB to others under pressure (ceiling now %" PRIu64 " MiB, entitled to %" PRIu64
-		 " MiB, %" PRIu64 " MiB available)",
+		 "gives %" PRIu64 " MiB to others under pressure (ceiling now %" PRIu64
+		 " MiB, entitled to %" PRIu64 " MiB, %" PRIu64 " MiB available)",
 		 bytes >> 20, change.ceiling >> 20, view.entitlement >> 20, view.available >> 20);
 	vm->lowering_entry = decision_log_add(manager->log, LOG_LEVEL_INFO);
 	return bytes;
@@ -221,9 +222,9 @@ static uint64_t missing(struct manager *manager)
 }
 
 /*
- * Ask those whose statistics are fresh, and ring for the others' once: so the one is taken that it hurts least.  Who has
- * not answered then gives all the same, since it is only asked for what it has above its entitlement.  Returns whether
- * answers are worth waiting for.
+ * Ask those whose statistics are fresh, and ring for the others' once: so the one is taken that it hurts least.
+ * Who has not answered then gives all the same, since it is only asked for what it has above its entitlement.
+ * Returns whether answers are worth waiting for.
  */
 static bool ask_donors(struct manager *manager, bool may_wait)
 {

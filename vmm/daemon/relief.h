@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The path of a VM under pressure, which does not wait for a round: what the ledger has free is granted in the turn in
- * which the doorbell rang; where that is too little, donors are asked, and who waits is granted what they give.
+ * The path of a VM under pressure, which does not wait for a round: what the ledger has free is granted in the
+ * turn in which the doorbell rang; where that is too little, donors are asked, and who waits is granted what they
+ * give.
  */
 #ifndef MEMTIDED_RELIEF_H
 #define MEMTIDED_RELIEF_H

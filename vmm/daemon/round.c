@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What a policy answers are wishes: each is bounded by decide.c and then needs room in the ledger.  Those that shrink go
- * first; what there is no room for is up to the round that runs when they have come down.
+ * What a policy answers are wishes: each is bounded by decide.c and then needs room in the ledger.  Those that
+ * shrink go first; what there is no room for is up to the round that runs when they have come down.
  */
 #include "round.h"
 
@@ -109,7 +109,9 @@ static unsigned int first_trigger(uint32_t triggers)
 	return BALANCE_TICK;
 }
 
-/* A round walks through the pages of thousands of VMs and is as slow as memory is, if nobody asks for them ahead. */
+/*
+ * A round walks through the pages of thousands of VMs and is as slow as memory is, if nobody asks for them ahead.
+ */
 static void prefetch(const struct manager *manager, uint32_t i)
 {
 	const struct vm *vm;
@@ -172,12 +174,21 @@ static void log_answer(struct vm *vm, const struct balance_table *table, const s
 	entry->bounds = change->bounds;
 	entry->has_inputs = true;
 	entry->inputs = (struct decision_inputs){
-		.usable = row->usable, .charged = row->charged, .floor = row->floor, .maximum = row->maximum,
-		.entitlement = memtide_ledger_entitlement(&vm->ledger), .wanted = row->wanted,
-		.available = row->available, .anon = row->anon, .file = row->file,
-		.refault_file_rate = row->refault_file_rate, .refault_anon_rate = row->refault_anon_rate,
-		.psi_some_rate = row->psi_some_rate, .stats_age_ms = row->stats_age_ms,
-		.budget = manager->ledger.budget, .room = memtide_ledger_room(&manager->ledger, MEMTIDE_LEDGER_ORDINARY),
+		.usable = row->usable,
+		.charged = row->charged,
+		.floor = row->floor,
+		.maximum = row->maximum,
+		.entitlement = memtide_ledger_entitlement(&vm->ledger),
+		.wanted = row->wanted,
+		.available = row->available,
+		.anon = row->anon,
+		.file = row->file,
+		.refault_file_rate = row->refault_file_rate,
+		.refault_anon_rate = row->refault_anon_rate,
+		.psi_some_rate = row->psi_some_rate,
+		.stats_age_ms = row->stats_age_ms,
+		.budget = manager->ledger.budget,
+		.room = memtide_ledger_room(&manager->ledger, MEMTIDE_LEDGER_ORDINARY),
 	};
 	entry->target_before = target_before;
 	entry->target = change->target;
@@ -190,7 +201,10 @@ static void log_answer(struct vm *vm, const struct balance_table *table, const s
 	manager->round.decisions++;
 }
 
-/* A rise that the ledger has no room for goes as far as it can; when something has come down there is a round again. */
+/*
+ * A rise that the ledger has no room for goes as far as it can; when something has come down there is a round
+ * again.
+ */
 static void fit_into_ledger(struct vm *vm, struct decide_change *change)
 {
 	uint64_t most = memtide_ledger_most(&vm->ledger, MEMTIDE_LEDGER_ORDINARY);
@@ -211,7 +225,8 @@ static void apply_row(struct vm *vm, const struct balance_table *table, const st
 	struct decide_vm view;
 
 	/* Before anything of the VM is touched: most rows are like this one was. */
-	if (row->reason == BALANCE_KEEP || row->reason >= BALANCE_REASONS || raise != (row->new_ceiling > row->ceiling))
+	if (row->reason == BALANCE_KEEP || row->reason >= BALANCE_REASONS ||
+	    raise != (row->new_ceiling > row->ceiling))
 		return;
 	ceiling = vm->ledger.ceiling;
 	target = vm->target;

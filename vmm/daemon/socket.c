@@ -26,6 +26,7 @@
 #endif
 #define MAX_GROUPS	256
 #define BACKLOG		128
+#define HINT_NOT_ROOT	" (run as root, or name other sockets in the configuration)"
 
 static int make_directory(const char *path)
 {
@@ -50,12 +51,12 @@ static int lock_beside(const char *path, int *ret_fd, struct memtide_errtext *er
 	fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return memtide_errtext_set(errtext, -errno, "cannot open %s: %s%s", lock, strerror(errno),
-					   errno == EACCES && geteuid() ? " (are you root? or name other sockets in the "
-									  "configuration)" : "");
+					   errno == EACCES ? HINT_NOT_ROOT : "");
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		r = errno == EWOULDBLOCK ? -EADDRINUSE : -errno;
 		close(fd);
-		return memtide_errtext_set(errtext, r, "%s is in use by another memtided (%s is locked)", path, lock);
+		return memtide_errtext_set(errtext, r, "%s is in use by another memtided (%s is locked)", path,
+					   lock);
 	}
 	*ret_fd = fd;
 	return 0;
@@ -99,7 +100,8 @@ static int remove_stale(const struct sockaddr_un *address, struct memtide_errtex
 		r = -ECONNREFUSED;
 	close(fd);
 	if (r != -ECONNREFUSED && r != -ENOENT)
-		return memtide_errtext_set(errtext, -EADDRINUSE, "%s is in use by another program", address->sun_path);
+		return memtide_errtext_set(errtext, -EADDRINUSE, "%s is in use by another program",
+					   address->sun_path);
 	return unlink(address->sun_path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
@@ -140,14 +142,15 @@ int socket_listen(const char *path, mode_t mode, const char *group, struct socke
 	int r;
 
 	if (strlen(path) >= sizeof(address.sun_path))
-		return memtide_errtext_set(errtext, -ENAMETOOLONG, "%s: a socket's path may have %zu bytes at most", path,
+		return memtide_errtext_set(errtext, -ENAMETOOLONG,
+					   "%s: a socket's path may have %zu bytes at most", path,
 					   sizeof(address.sun_path) - 1);
 	memcpy(address.sun_path, path, strlen(path) + 1);
 	r = make_directory(path);
 	if (r < 0)
-		return memtide_errtext_set(errtext, r, "cannot create the directory of %s: %s%s", path, strerror(-r),
-					   r == -EACCES && geteuid() ? " (are you root? or name other sockets in the "
-								       "configuration)" : "");
+		return memtide_errtext_set(errtext, r, "cannot create the directory of %s: %s%s", path,
+					   strerror(-r),
+					   r == -EACCES ? HINT_NOT_ROOT : "");
 	r = lock_beside(path, &listener.lock_fd, errtext);
 	if (r < 0)
 		return r;
@@ -205,7 +208,9 @@ int socket_peer_pidfd(int fd, pid_t pid)
 	}
 	if (errno != ENOPROTOOPT)
 		return -errno;
-	/* Before 6.5.  The number might have been reused since it connected, but then nobody is at the other end. */
+	/*
+	 * Before 6.5.  The number might have been reused since it connected, but then nobody is at the other end.
+	 */
 	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (pidfd >= 0) {
 		struct pollfd poll_fd = { .fd = fd, .events = POLLRDHUP };

@@ -24,7 +24,8 @@ struct socket_listener {
 };
 
 /*
- * Listen at @path.  A lock file beside it says whether the socket is in use; one that nobody answers on is replaced.
+ * Listen at @path.  A lock file beside it says whether the socket is in use; one that nobody answers on is
+ * replaced.
  * @mode are its permissions, @group its group's name or NULL.  Creates the directory if only that is missing.
  * -EADDRINUSE: another daemon is there.
  */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What a VM's process and its guest may do to the daemon is bounded here: every value of theirs is read once through
- * vmm/lib, bells cost tokens, and nothing waits for them without a timer.
+ * What a VM's process and its guest may do to the daemon is bounded here: every value of theirs is read once
+ * through vmm/lib, bells cost tokens, and nothing waits for them without a timer.
  */
 #include "vm.h"
 
@@ -22,8 +22,8 @@
 #include "tide_balance.h"
 
 /*
- * An honest guest rings for a claim, a relief and an end of pressure: a few times in a second, and some tens at worst.
- * What is beyond this waits, and costs the daemon nothing while it does.
+ * An honest guest rings for a claim, a relief and an end of pressure: a few times in a second, and some tens at
+ * worst. What is beyond this waits, and costs the daemon nothing while it does.
  */
 #define BELLS_PER_SECOND	200
 #define BELLS_BURST		200
@@ -46,9 +46,10 @@
 #define JUDGE_NS		NSEC_PER_SEC
 #define JUDGE_PART		4
 /*
- * What a QEMU process has beside its guest's memory: code, stacks, device buffers, and what grows with the guest, page
- * tables above all (KVM's own are charged to the cgroup as well).  Measured at 40 to 60 MiB for a small guest under KVM;
- * a limit that is too tight stalls the guest for seconds, one that is loose by this much lets it have that much more.
+ * What a QEMU process has beside its guest's memory: code, stacks, device buffers, and what grows with the guest,
+ * page tables above all (KVM's own are charged to the cgroup as well).  Measured at 40 to 60 MiB for a small guest
+ * under KVM; a limit that is too tight stalls the guest for seconds, one that is loose by this much lets it have
+ * that much more.
  */
 #define OVERHEAD_BASE		(UINT64_C(96) << 20)
 #define OVERHEAD_SHIFT		5
@@ -122,7 +123,8 @@ uint64_t vm_overhead(const struct vm *vm)
 
 /*
  * Without a cgroup the process's resident size has to do.  It holds things that are not the guest's, such as TCG's
- * translated code: as long as it is small it proves that given memory is free, and when it is large it proves nothing.
+ * translated code: as long as it is small it proves that given memory is free, and when it is large it proves
+ * nothing.
  */
 uint64_t vm_resident(const struct vm *vm)
 {
@@ -276,7 +278,10 @@ static void lowering_ends(struct vm *vm, bool done)
 		vm->stalls = 0;
 		if (vm->lowering_bytes > vm->ledger.ceiling)
 			manager->moved_bytes += vm->lowering_bytes - vm->ledger.ceiling;
-		/* There is more room now, and this guest's next step may be due; it is awake, so asking costs little. */
+		/*
+		 * There is more room now, and this guest's next step may be due; it is awake, so asking costs
+		 * little.
+		 */
 		vm_ask_stats(vm);
 		round_request(manager, BALANCE_CHANGE, ROUND_NOBODY);
 	}
@@ -312,7 +317,8 @@ static void limit_written(void *arg, int error, uint64_t high)
 	if (error) {
 		snprintf(vm->not_enforced, sizeof(vm->not_enforced), "its cgroup's limit could not be written: %s",
 			 strerror(-error));
-		manager_note(vm->manager, DECISION_LIMIT, LOG_LEVEL_WARNING, vm, "not enforced: %s", vm->not_enforced);
+		manager_note(vm->manager, DECISION_LIMIT, LOG_LEVEL_WARNING, vm, "not enforced: %s",
+			     vm->not_enforced);
 		vm->cgroup[0] = '\0';
 		limit_free(vm->limit);
 		vm->limit = NULL;
@@ -368,7 +374,10 @@ static bool step_once(struct vm *vm)
 				       (vm_now(vm) - vm->last_lower_ns < LOOK_NS ? LOOK_FREE_NS : LOOK_NS));
 		return false;
 	case MEMTIDE_LEDGER_WAIT_FENCE:
-		/* Also of a decision that an earlier controller made.  Without a driver there is nothing to wait for. */
+		/*
+		 * Also of a decision that an earlier controller made.  Without a driver there is nothing to wait
+		 * for.
+		 */
 		if (!vm_managed(vm))
 			return false;
 		lowering_begins(vm, vm->ledger.promised);
@@ -418,16 +427,16 @@ static void give_up_lowering(struct vm *vm)
 }
 
 /*
- * The guest does not do what it is asked, or says so and does not.  Where a cgroup holds it, that now does so alone, and
- * its limit is what is charged; else all that was charged before stays charged.
+ * The guest does not do what it is asked, or says so and does not.  Where a cgroup holds it, that now does so
+ * alone, and its limit is what is charged; else all that was charged before stays charged.
  */
 static void mark_unanswering(struct vm *vm, bool lied)
 {
 	manager_note(vm->manager, DECISION_VM, LOG_LEVEL_WARNING, vm,
-		     lied ? "says that it has come down and has not: %" PRIu64 " MiB usable for %" PRIu64
-			    " ms, charged %" PRIu64 " MiB" :
-			    "does not answer: %" PRIu64 " MiB usable, no fence for %" PRIu64 " ms, charged %" PRIu64 " MiB",
-		     vm->ledger.usable >> 20, (vm_now(vm) - vm->lowering_ns) / NSEC_PER_MSEC, vm->ledger.charged >> 20);
+		     "%s for %" PRIu64 " ms: %" PRIu64 " MiB usable, charged %" PRIu64 " MiB",
+		     lied ? "says that it has come down and has not" : "does not answer",
+		     (vm_now(vm) - vm->lowering_ns) / NSEC_PER_MSEC, vm->ledger.usable >> 20,
+		     vm->ledger.charged >> 20);
 	vm->unanswering = true;
 	if (!vm->limit) {
 		give_up_lowering(vm);
@@ -441,9 +450,9 @@ static void mark_unanswering(struct vm *vm, bool lied)
 
 static void mark_stalled(struct vm *vm)
 {
-	manager_note(vm->manager, DECISION_VM, LOG_LEVEL_WARNING, vm, "cannot come down: nothing given for %" PRIu64
-		     " ms, left alone with %" PRIu64 " MiB", (vm_now(vm) - vm->lowering_ns) / NSEC_PER_MSEC,
-		     vm->ledger.charged >> 20);
+	manager_note(vm->manager, DECISION_VM, LOG_LEVEL_WARNING, vm,
+		     "cannot come down: nothing given for %" PRIu64 " ms, left alone with %" PRIu64 " MiB",
+		     (vm_now(vm) - vm->lowering_ns) / NSEC_PER_MSEC, vm->ledger.charged >> 20);
 	give_up_lowering(vm);
 }
 
@@ -608,8 +617,9 @@ static void log_relief(struct vm *vm, const struct memtide_event *event)
 	entry->path = (uint32_t)event->b;
 	entry->path_ns = event->a;
 	entry->path_bytes = event->c;
-	snprintf(entry->message, sizeof(entry->message), "says it was relieved within %.3f ms by %" PRIu64 " MiB from %s",
-		 event->a / 1e6, (event->c & INT64_MAX) >> 20, paths[event->b]);
+	snprintf(entry->message, sizeof(entry->message),
+		 "says it was relieved within %.3f ms by %" PRIu64 " MiB from %s", event->a / 1e6,
+		 (event->c & INT64_MAX) >> 20, paths[event->b]);
 	decision_log_add(log, LOG_LEVEL_DEBUG);
 }
 
@@ -728,7 +738,10 @@ void vm_observe(struct vm *vm)
 		return;
 	vm->counters = counters;
 	vm->counters_seq = seq;
-	/* Asked for only where something waits for memory to be seen free, and whole huge pieces are without asking. */
+	/*
+	 * Asked for only where something waits for memory to be seen free, and whole huge pieces are without
+	 * asking.
+	 */
 	waits = (vm->ledger.held || vm->ledger.promised > vm->ledger.ceiling) &&
 		counters.given_bytes != counters.given_huge_bytes;
 	memtide_ledger_observe(&vm->ledger, &counters, waits ? vm_resident(vm) : MEMTIDE_LEDGER_UNKNOWN);
@@ -738,8 +751,8 @@ void vm_observe(struct vm *vm)
 		vm->target = vm->ledger.ceiling;
 	if (memtide_ledger_state(&vm->ledger) == before)
 		return;
-	manager_note(vm->manager, DECISION_VM, LOG_LEVEL_INFO, vm, "%s, charged %" PRIu64 " MiB", vm_state_name(vm),
-		     vm->ledger.charged >> 20);
+	manager_note(vm->manager, DECISION_VM, LOG_LEVEL_INFO, vm, "%s, charged %" PRIu64 " MiB",
+		     vm_state_name(vm), vm->ledger.charged >> 20);
 	if (!vm_managed(vm)) {
 		if (vm->lowering)
 			lowering_ends(vm, false);
@@ -836,7 +849,8 @@ static void socket_ready(struct loop_source *source, uint32_t events)
 	struct vm *vm = vm_of(source, socket);
 
 	socket_close(vm);
-	manager_note(vm->manager, DECISION_VM, LOG_LEVEL_DEBUG, vm, "hung up; it stays charged while its process lives");
+	manager_note(vm->manager, DECISION_VM, LOG_LEVEL_DEBUG, vm,
+		     "hung up; it stays charged while its process lives");
 }
 
 void vm_reconnected(struct vm *vm, int socket)
@@ -890,8 +904,8 @@ static int map_regions(struct vm *vm, struct memtide_hello *hello, struct memtid
 	struct stat st;
 	int r;
 
-	r = memtide_region_map(hello->fd[TIDE_VMM_FD_STATE], "state region", VIRTIO_TIDE_STATE_SIZE, &vm->state_region,
-			       errtext);
+	r = memtide_region_map(hello->fd[TIDE_VMM_FD_STATE], "state region", VIRTIO_TIDE_STATE_SIZE,
+			       &vm->state_region, errtext);
 	if (r < 0)
 		return r;
 	r = memtide_region_map(hello->fd[TIDE_VMM_FD_COUNTERS], "counters page", TIDE_COUNTERS_SIZE,
@@ -946,16 +960,20 @@ static int enter_ledger(struct vm *vm, struct memtide_errtext *errtext)
 	if (!granted && !(vm->counters.flags & TIDE_COUNTERS_DRIVER_OK)) {
 		r = memtide_ledger_admit(ledger, &vm->ledger, &terms);
 		if (r == -EDQUOT)
-			return memtide_errtext_set(errtext, r, "its floor of %" PRIu64 " MiB and the others' of %" PRIu64
-						   " MiB do not fit the budget of %" PRIu64 " MiB: lower floors or raise "
-						   "the budget", terms.floor >> 20, ledger->floors >> 20,
-						   ledger->budget >> 20);
+			return memtide_errtext_set(errtext, r,
+						   "its floor of %" PRIu64 " MiB and the others' of %" PRIu64
+						   " MiB do not fit the budget of %" PRIu64
+						   " MiB: lower floors or raise the budget",
+						   terms.floor >> 20, ledger->floors >> 20, ledger->budget >> 20);
 		if (r == -ENOSPC && refuse)
-			return memtide_errtext_set(errtext, r, "no room for its maximum of %" PRIu64 " MiB: %" PRIu64
+			return memtide_errtext_set(errtext, r,
+						   "no room for its maximum of %" PRIu64 " MiB: %" PRIu64
 						   " of %" PRIu64 " MiB are charged, and admission is \"refuse\"",
-						   terms.maximum >> 20, ledger->charged >> 20, ledger->budget >> 20);
+						   terms.maximum >> 20, ledger->charged >> 20,
+						   ledger->budget >> 20);
 		if (r != -ENOSPC)
-			return r < 0 ? memtide_errtext_set(errtext, r, "no place in the ledger: %s", strerror(-r)) : 0;
+			return r < 0 ? memtide_errtext_set(errtext, r, "no place in the ledger: %s", strerror(-r))
+				     : 0;
 		/* It runs whatever is said here: charging it in full is the only honest entry. */
 	}
 	r = memtide_ledger_recover(ledger, &vm->ledger, &terms, &vm->counters, granted ? &grant : NULL, limit);
@@ -1108,20 +1126,23 @@ int vm_release(struct vm *vm, bool release)
 	return 0;
 }
 
-int vm_change_terms(struct vm *vm, uint64_t floor, uint64_t maximum, uint32_t shares, struct memtide_errtext *errtext)
+int vm_change_terms(struct vm *vm, uint64_t floor, uint64_t maximum, uint32_t shares,
+		    struct memtide_errtext *errtext)
 {
 	uint64_t before = vm->ledger.ceiling;
 	int r;
 
 	r = memtide_ledger_change(&vm->ledger, floor, maximum, shares);
 	if (r == -EDQUOT)
-		return memtide_errtext_set(errtext, r, "floor of %" PRIu64 " MiB: the sum of all floors would exceed the "
-					   "budget of %" PRIu64 " MiB; lower floors or raise the budget", floor >> 20,
-					   vm->manager->ledger.budget >> 20);
+		return memtide_errtext_set(errtext, r,
+					   "floor of %" PRIu64 " MiB: the sum of all floors would exceed the "
+					   "budget of %" PRIu64 " MiB; lower floors or raise the budget",
+					   floor >> 20, vm->manager->ledger.budget >> 20);
 	if (r < 0)
-		return memtide_errtext_set(errtext, r, "floor %" PRIu64 " and maximum %" PRIu64 " bytes: need floor <= "
-					   "maximum <= %" PRIu64 " and shares from 1 to %d", floor, maximum,
-					   vm->ledger.terms.ram, MEMTIDE_LEDGER_SHARES);
+		return memtide_errtext_set(errtext, r,
+					   "floor %" PRIu64 " and maximum %" PRIu64 " bytes: need floor <= "
+					   "maximum <= %" PRIu64 " and shares from 1 to %d",
+					   floor, maximum, vm->ledger.terms.ram, MEMTIDE_LEDGER_SHARES);
 	vm->terms.floor = floor;
 	vm->terms.maximum = maximum;
 	vm->terms.shares = shares;

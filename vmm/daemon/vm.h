@@ -193,7 +193,8 @@ uint64_t vm_resident(const struct vm *vm);
 uint64_t vm_overhead(const struct vm *vm);
 
 int vm_release(struct vm *vm, bool release);
-int vm_change_terms(struct vm *vm, uint64_t floor, uint64_t maximum, uint32_t shares, struct memtide_errtext *errtext);
+int vm_change_terms(struct vm *vm, uint64_t floor, uint64_t maximum, uint32_t shares,
+		    struct memtide_errtext *errtext);
 
 const char *vm_state_name(const struct vm *vm);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A device says hello and gets an answer.  Who it is the kernel says: the process behind the socket, alive or not.  A
- * process has one VM, and a VM, by its uuid, has one process for as long as that lives.
+ * A device says hello and gets an answer.  Who it is the kernel says: the process behind the socket, alive or not.
+ * A process has one VM, and a VM, by its uuid, has one process for as long as that lives.
  */
 #include "vmm-socket.h"
 
@@ -23,7 +23,10 @@
 
 /* A device says all it has to say in its first message. */
 #define HELLO_NS	(5 * NSEC_PER_SEC)
-/* Connections that have not said hello yet.  Others wait in the backlog until one of them has, or has taken too long. */
+/*
+ * Connections that have not said hello yet.  Others wait in the backlog until one of them has, or has taken too
+ * long.
+ */
 #define MAX_GREETING	64
 #define FULL_NS		(10 * NSEC_PER_MSEC)
 /* VMs in one turn: each takes some system calls, and others want to be served as well. */
@@ -122,29 +125,33 @@ static void bury(struct manager *manager, const struct memtide_hello *hello, pid
 }
 
 /*
- * Who already is what @hello says it is?  @ret_same: the same device again, or one that takes an earlier one's place in
- * its process.  -EEXIST: somebody else.
+ * Who already is what @hello says it is?  @ret_same: the same device again, or one that takes an earlier one's
+ * place in its process.  -EEXIST: somebody else.
  */
-static int find_claimed(struct manager *manager, const struct memtide_hello *hello, pid_t pid, struct vm **ret_same,
-			struct memtide_errtext *errtext)
+static int find_claimed(struct manager *manager, const struct memtide_hello *hello, pid_t pid,
+			struct vm **ret_same, struct memtide_errtext *errtext)
 {
 	bool many = manager->options.same_process;
 
 	for (uint32_t i = 0; i < manager->nr_vms; i++) {
 		struct vm *vm = manager->vms[i];
-		bool same_uuid = vm->has_uuid == hello->has_uuid && !memcmp(vm->uuid, hello->uuid, sizeof(vm->uuid));
+		bool same_uuid = vm->has_uuid == hello->has_uuid &&
+				 !memcmp(vm->uuid, hello->uuid, sizeof(vm->uuid));
 		char text[MEMTIDE_UUID_TEXT];
 
 		if (vm->pid != pid && hello->has_uuid && same_uuid)
-			return memtide_errtext_set(errtext, -EEXIST, "uuid %s belongs to %s, process %d, which lives",
-						   vm->uuid_text, vm->name, (int)vm->pid);
+			return memtide_errtext_set(errtext, -EEXIST,
+						   "uuid %s belongs to %s, process %d, which lives", vm->uuid_text,
+						   vm->name, (int)vm->pid);
 		if (vm->pid != pid || (many && !same_uuid))
 			continue;
 		if (!same_uuid)
-			return memtide_errtext_set(errtext, -EEXIST, "process %d is %s already and cannot be %s as well",
-						   (int)pid, vm->uuid_text, memtide_uuid_format(hello->uuid, text));
+			return memtide_errtext_set(errtext, -EEXIST,
+						   "process %d is %s already and cannot be %s as well", (int)pid,
+						   vm->uuid_text, memtide_uuid_format(hello->uuid, text));
 		if (!same_device(vm, hello) && vm->socket.fd >= 0)
-			return memtide_errtext_set(errtext, -EEXIST, "process %d has a tide device already: one for each VM",
+			return memtide_errtext_set(errtext, -EEXIST,
+						   "process %d has a tide device already: one for each VM",
 						   (int)pid);
 		*ret_same = vm;
 		return 0;
@@ -199,8 +206,9 @@ static void greeting_complete(struct greeting *greeting, struct memtide_hello *h
 
 	r = take_in(greeting, hello, &errtext);
 	if (r < 0) {
-		manager_note(manager, DECISION_ERROR, LOG_LEVEL_WARNING, NULL, "process %d (\"%s\") is refused: %s",
-			     (int)greeting->peer.pid, hello->name, errtext.text);
+		manager_note(manager, DECISION_ERROR, LOG_LEVEL_WARNING, NULL,
+			     "process %d (\"%s\") is refused: %s", (int)greeting->peer.pid, hello->name,
+			     errtext.text);
 		memtide_hello_close(hello);
 		answer(fd, r, errtext.text);
 		greeting_end(greeting, true);
@@ -288,8 +296,8 @@ static void accept_ready(struct loop_source *source, uint32_t events)
 		if (fd == -ECONNABORTED || fd == -EINTR)
 			continue;
 		if (fd < 0) {
-			manager_note(server->manager, DECISION_ERROR, LOG_LEVEL_ERROR, NULL, "cannot accept a VM: %s",
-				     strerror(-fd));
+			manager_note(server->manager, DECISION_ERROR, LOG_LEVEL_ERROR, NULL,
+				     "cannot accept a VM: %s", strerror(-fd));
 			accept_again(server, RETRY_NS);
 			return;
 		}
@@ -323,7 +331,8 @@ static void server_expired(struct loop_timer *timer)
 	}
 }
 
-int vmm_server_new(struct manager *manager, const char *path, struct vmm_server **ret, struct memtide_errtext *errtext)
+int vmm_server_new(struct manager *manager, const char *path, struct vmm_server **ret,
+		   struct memtide_errtext *errtext)
 {
 	struct vmm_server *server = calloc(1, sizeof(*server));
 	int r;

@@ -10,7 +10,8 @@
 struct manager;
 struct vmm_server;
 
-int vmm_server_new(struct manager *manager, const char *path, struct vmm_server **ret, struct memtide_errtext *errtext);
+int vmm_server_new(struct manager *manager, const char *path, struct vmm_server **ret,
+		   struct memtide_errtext *errtext);
 void vmm_server_free(struct vmm_server *server);
 
 #endif

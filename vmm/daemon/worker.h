@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A thread for what may block: writing cgroup limits, loading BPF.  Jobs are run one after the other; their results
- * come back in the loop's thread.
+ * A thread for what may block: writing cgroup limits, loading BPF.  Jobs are run one after the other; their
+ * results come back in the loop's thread.
  */
 #ifndef MEMTIDED_WORKER_H
 #define MEMTIDED_WORKER_H
