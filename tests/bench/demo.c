@@ -34,7 +34,7 @@
 #define BURST		(320 * MIB)	/* with ANON well inside floor + a third of what is left: the entitlement */
 #define BURST_HOLD_MS	4000
 #define THETA		"0.8"
-#define DISK_IOPS	800
+#define DISK_IOPS	2000		/* a disk, not a cache: what is missed costs */
 #define PHASES		6		/* each VM works twice */
 #define MODES_MAX	8
 #define EVENTS		4

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Free page reporting over the report queue: the kernel offers free memory, the host drops its
- * content, and the guest may use it again at any time.  Linux has one reporting device; where it is,
- * or will be, another, this does without.
+ * content, and the guest may use it again at any time.  Linux has one reporting device; where it
+ * is, or will be, another, this does without.
  */
 #include <linux/virtio_balloon.h>
 

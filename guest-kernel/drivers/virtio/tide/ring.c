@@ -54,7 +54,7 @@ void tide_event_send(struct tide *tide, u32 type, u64 a, u64 b, u64 c)
 		virt_store_release(&ring->head, cpu_to_le32(tide->to_host_head));
 	}
 	spin_unlock(&tide->event_lock);
-	writel(type, tide->doorbell);
+	tide_doorbell(tide);
 }
 
 /* tide_events_receive - act on the host's events.  In attend. */

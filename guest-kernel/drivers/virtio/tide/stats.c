@@ -182,8 +182,9 @@ void tide_stats_attend(struct tide *tide, bool sample)
 	const struct virtio_tide_state *state = tide_at(tide, VIRTIO_TIDE_STATE_OFFSET);
 	u32 refresh = le32_to_cpu(READ_ONCE(state->refresh));
 	struct virtio_tide_stats stats = { .time_ns = cpu_to_le64(ktime_get_ns()) };
+	bool asked = refresh != tide->refreshed;
 
-	if (refresh != tide->refreshed) {
+	if (asked) {
 		tide->refreshed = refresh;
 		WRITE_ONCE(tide->heard, true);
 	}
@@ -195,4 +196,6 @@ void tide_stats_attend(struct tide *tide, bool sample)
 		tide_attend_later(tide, &tide->sample_work, TIDE_SAMPLE_MS);
 	tide_stats_own(tide, &stats);
 	tide_stats_publish(tide, &stats);
+	if (asked)
+		tide_doorbell(tide);
 }

@@ -228,6 +228,12 @@ static inline void *tide_at(struct tide *tide, unsigned long offset)
 	return tide->region + offset;
 }
 
+/* Wakes the controller, which then looks at the region. */
+static inline void tide_doorbell(struct tide *tide)
+{
+	writel(1, tide->doorbell);
+}
+
 static inline u64 tide_bytes(unsigned long pages)
 {
 	return (u64)pages << PAGE_SHIFT;

@@ -2,27 +2,30 @@
 /*
  * virtio-tide: a guest gives memory to its host and takes it back.
  *
- * This header is the wire contract between the driver in the guest, the device in the VMM and the controller
- * beside the VMs; all three include it unchanged.  It grows through feature bits, reserved fields and new
- * record types; what is here keeps its place and its meaning.  All fields are little-endian.
+ * This header is the wire contract between the driver in the guest, the device in the VMM
+ * and the controller beside the VMs; all three include it unchanged.  It grows through
+ * feature bits, reserved fields and new record types; what is here keeps its place and its
+ * meaning.  All fields are little-endian.
  *
- * Words: "given" memory is the guest's no longer and has no content; "usable" is the VM's RAM less what it has
- * given.  The host asks the guest to come to its "target" of usable memory and lets it take back up to its
- * "ceiling" at any time without asking; ceiling - usable is the guest's credit.
+ * Words: "given" memory is the guest's no longer and has no content; "usable" is the VM's
+ * RAM less what it has given.  The host asks the guest to come to its "target" of usable
+ * memory and lets it take back up to its "ceiling" at any time without asking; ceiling -
+ * usable is the guest's credit.
  *
  * The device has two virtqueues and two shared memory regions:
  *
  *	queue 0			give: batches of ranges, in order
  *	queue 1			report: free page reporting, if VIRTIO_TIDE_F_REPORT
  *	region VIRTIO_TIDE_SHM_STATE	state, statistics, rings; both sides map it
- *	region VIRTIO_TIDE_SHM_DOORBELL	one page; a 32-bit write of any value at offset 0 wakes the controller
+ *	region VIRTIO_TIDE_SHM_DOORBELL	one page; a 32-bit write at offset 0 wakes the controller
  *
- * The other way, the host wakes the guest with a configuration-change interrupt.  Such an interrupt only says
- * "look at the region": neither side counts wake-ups.
+ * The other way, the host wakes the guest with a configuration-change interrupt.  Such an
+ * interrupt only says "look at the region": neither side counts wake-ups.
  *
- * Trust: everything in the state region can be written by the guest.  The host reads each value once, into
- * memory of its own, checks it there, and bases no accounting on it.  The guest trusts its host not to be
- * malicious, but not to be alive: it never waits for the region without a bound.
+ * Trust: everything in the state region can be written by the guest.  The host reads each
+ * value once, into memory of its own, checks it there, and bases no accounting on it.  The
+ * guest trusts its host not to be malicious, but not to be alive: it never waits for the
+ * region without a bound.
  */
 #ifndef _LINUX_VIRTIO_TIDE_H
 #define _LINUX_VIRTIO_TIDE_H
@@ -40,7 +43,7 @@
 
 /* Feature bits */
 #define VIRTIO_TIDE_F_REPORT		0	/* queue 1 exists */
-#define VIRTIO_TIDE_F_HINTS		1	/* the guest fills the hint map (reserved: no device offers it yet) */
+#define VIRTIO_TIDE_F_HINTS		1	/* hint map is filled (reserved) */
 
 /* Virtqueues */
 #define VIRTIO_TIDE_VQ_GIVE		0
@@ -65,20 +68,24 @@ struct virtio_tide_config {
 	__le32 flags;
 	__le32 reserved;
 };
+
 VIRTIO_TIDE_ASSERT_SIZE(struct virtio_tide_config, 16);
 
 /* Gives and reports fail for now (migration, VFIO, ...); taking back always works. */
 #define VIRTIO_TIDE_CONFIG_INHIBITED	0x1
 
 /*
- * Queue "give".  A buffer is an array of struct virtio_tide_range for the device to read, followed by one struct
- * virtio_tide_result for it to write.  Buffers and ranges are carried out in order.
+ * Queue "give".  A buffer is an array of struct virtio_tide_range for the device to read,
+ * followed by one struct virtio_tide_result for it to write.  Buffers and ranges are
+ * carried out in order.
  *
- * VIRTIO_TIDE_GIVE: the range's content may be dropped at once.  The guest does not touch it before the buffer
- *	comes back, and frees it again if it came back undone.
- * VIRTIO_TIDE_TAKE: the guest uses the range again.  Sent after the fact; the guest never waits for it.
- * VIRTIO_TIDE_FENCE: all gives before it are done and usable is at most the ceiling that came with state
- *	generation "address"; from here on the guest keeps to that ceiling.  "length" is zero.
+ * VIRTIO_TIDE_GIVE: the range's content may be dropped at once.  The guest does not touch
+ *	it before the buffer comes back, and frees it again if it came back undone.
+ * VIRTIO_TIDE_TAKE: the guest uses the range again.  Sent after the fact; the guest never
+ *	waits for it.
+ * VIRTIO_TIDE_FENCE: all gives before it are done and usable is at most the ceiling that
+ *	came with state generation "address"; from here on the guest keeps to that ceiling.
+ *	"length" is zero.
  */
 enum virtio_tide_kind {
 	VIRTIO_TIDE_GIVE	= 1,
@@ -99,6 +106,7 @@ struct virtio_tide_range {
 	__le32 kind;
 	__le32 reserved;
 };
+
 VIRTIO_TIDE_ASSERT_SIZE(struct virtio_tide_range, 24);
 
 /* The most ranges that a device accepts in one buffer. */
@@ -115,18 +123,19 @@ enum virtio_tide_status {
 /**
  * struct virtio_tide_result - what became of a batch
  * @status: enum virtio_tide_status of the range at @done, or VIRTIO_TIDE_OK
- * @done: how many ranges from the front were carried out.  After a failed give the device goes on with the takes
- *	behind it, and skips gives and fences.
+ * @done: how many ranges from the front were carried out.  After a failed give the device
+ *	goes on with the takes behind it, and skips gives and fences.
  */
 struct virtio_tide_result {
 	__le32 status;
 	__le32 done;
 };
+
 VIRTIO_TIDE_ASSERT_SIZE(struct virtio_tide_result, 8);
 
 /*
- * The state region.  Its layout is fixed by VIRTIO_TIDE_VERSION; the header is for people with a hex dump and for
- * the driver's check, the host never reads it back.
+ * The state region.  Its layout is fixed by VIRTIO_TIDE_VERSION; the header is for people
+ * with a hex dump and for the driver's check, the host never reads it back.
  */
 #define VIRTIO_TIDE_MAGIC		0x65646974	/* "tide" */
 #define VIRTIO_TIDE_VERSION		1
@@ -139,7 +148,10 @@ VIRTIO_TIDE_ASSERT_SIZE(struct virtio_tide_result, 8);
 #define VIRTIO_TIDE_HINTS_OFFSET	0x8000	/* the hint map, to the end of the region */
 #define VIRTIO_TIDE_STATE_SIZE		0x20000	/* size of region VIRTIO_TIDE_SHM_STATE */
 
-/* Hint map: two bits for each VIRTIO_TIDE_HUGE_SIZE of guest physical address space, lowest bits first. */
+/*
+ * Hint map: two bits for each VIRTIO_TIDE_HUGE_SIZE of guest physical address space, lowest
+ * bits first.
+ */
 enum virtio_tide_hint {
 	VIRTIO_TIDE_HINT_UNKNOWN	= 0,
 	VIRTIO_TIDE_HINT_MAPPED_HUGE	= 1,
@@ -153,12 +165,13 @@ struct virtio_tide_header {
 	__le32 size;
 	__le32 reserved;
 };
+
 VIRTIO_TIDE_ASSERT_SIZE(struct virtio_tide_header, 16);
 
 /*
- * The two records below are written under a sequence counter: the writer makes @seq odd, writes, and makes it
- * even again; a reader takes a copy between two equal even values and gives up after a bounded number of tries,
- * keeping what it had.
+ * The two records below are written under a sequence counter: the writer makes @seq odd,
+ * writes, and makes it even again; a reader takes a copy between two equal even values and
+ * gives up after a bounded number of tries, keeping what it had.
  */
 
 /**
@@ -169,7 +182,8 @@ VIRTIO_TIDE_ASSERT_SIZE(struct virtio_tide_header, 16);
  * @ceiling: usable bytes that the guest may take back to at once, >= @target
  * @floor: usable bytes below which the guest will never be asked to go
  * @flags: VIRTIO_TIDE_STATE_*
- * @refresh: the host changes this to ask for fresh statistics; the guest answers through stats.refresh
+ * @refresh: the host changes this to ask for fresh statistics; the guest answers through
+ *	stats.refresh and rings
  * @grant: enum virtio_tide_path: where the memory behind the last rise of @ceiling came from
  * @reserved: zero
  */
@@ -184,11 +198,15 @@ struct virtio_tide_state {
 	__le32 grant;
 	__le32 reserved[5];
 };
+
 VIRTIO_TIDE_ASSERT_SIZE(struct virtio_tide_state, 64);
 
 /* Give nothing and take everything back: the VM is being released from management. */
 #define VIRTIO_TIDE_STATE_RELEASE	0x1
-/* The target is to be reached at once, also at the cost of clean page cache: somebody waits for the memory. */
+/*
+ * The target is to be reached at once, also at the cost of clean page cache: somebody waits
+ * for the memory.
+ */
 #define VIRTIO_TIDE_STATE_URGENT	0x2
 
 /* How a guest's pressure was relieved. */
@@ -215,7 +233,8 @@ enum virtio_tide_path {
  * @given: what the driver has given and not taken back
  * @generation: the newest state generation that the guest has taken notice of
  * @flags: VIRTIO_TIDE_STATS_*
- * @psi_some_us: total time in which some task was stalled on memory (zero where the guest cannot tell)
+ * @psi_some_us: total time in which some task was stalled on memory (zero where the guest
+ *	cannot tell)
  * @psi_full_us: the same for all tasks at once
  * @refault_file: refaults of page cache, in pages
  * @refault_anon: refaults of anonymous memory, in pages
@@ -258,33 +277,39 @@ struct virtio_tide_stats {
 	__le64 relief_max_ns[VIRTIO_TIDE_PATHS];
 	__le64 reserved[2];
 };
+
 VIRTIO_TIDE_ASSERT_SIZE(struct virtio_tide_stats, 256);
 
-#define VIRTIO_TIDE_STATS_REPORTING	0x1	/* this driver got the guest's free page reporting */
-#define VIRTIO_TIDE_STATS_STALLED	0x2	/* cannot come down to the target: nothing more to give */
-#define VIRTIO_TIDE_STATS_BUSY		0x4	/* statistics are being refreshed without being asked for */
+#define VIRTIO_TIDE_STATS_REPORTING	0x1	/* has free page reporting */
+#define VIRTIO_TIDE_STATS_STALLED	0x2	/* nothing more to give */
+#define VIRTIO_TIDE_STATS_BUSY		0x4	/* refreshes unasked */
 #define VIRTIO_TIDE_STATS_PRESSURE	0x8	/* wants more than its ceiling, now */
 
 /*
- * Rings carry events, never state: a lost or refused record costs time and nothing else.  One producer, one
- * consumer; indices run freely and are masked on access.  A producer that finds the ring full drops the record.
- * A consumer of a hostile producer takes at most VIRTIO_TIDE_RING_RECORDS a turn, whatever @head says.
+ * Rings carry events, never state: a lost or refused record costs time and nothing else.
+ * One producer, one consumer; indices run freely and are masked on access.  A producer that
+ * finds the ring full drops the record. A consumer of a hostile producer takes at most
+ * VIRTIO_TIDE_RING_RECORDS a turn, whatever @head says.
  */
 #define VIRTIO_TIDE_RING_RECORDS	64	/* a power of two */
 
+/*
+ * PRESSURE claims bytes above the ceiling.  RELIEF says how long it took from pressure to memory.
+ * After QUIET usable comes down to the target.  DENIED: nothing more is to be had for now.
+ */
 enum virtio_tide_event_type {
 	/* guest to host */
-	VIRTIO_TIDE_EV_PRESSURE		= 1,	/* a: bytes wanted above the ceiling, b: enum virtio_tide_urgency */
-	VIRTIO_TIDE_EV_RELIEF		= 2,	/* a: nanoseconds, b: enum virtio_tide_path, c: bytes */
-	VIRTIO_TIDE_EV_QUIET		= 3,	/* pressure is over, usable is coming down to the target */
+	VIRTIO_TIDE_EV_PRESSURE		= 1,	/* a: bytes, b: urgency */
+	VIRTIO_TIDE_EV_RELIEF		= 2,	/* a: ns, b: path, c: bytes */
+	VIRTIO_TIDE_EV_QUIET		= 3,	/* pressure is over */
 	/* host to guest */
-	VIRTIO_TIDE_EV_DENIED		= 16,	/* a: state generation; nothing more is to be had for now */
+	VIRTIO_TIDE_EV_DENIED		= 16,	/* a: state generation */
 };
 
 enum virtio_tide_urgency {
-	VIRTIO_TIDE_URGENCY_RECLAIM	= 1,	/* direct reclaim, or anonymous memory is being reclaimed */
+	VIRTIO_TIDE_URGENCY_RECLAIM	= 1,	/* direct reclaim, or of anonymous memory */
 	VIRTIO_TIDE_URGENCY_REFAULT	= 2,	/* what was reclaimed is read again */
-	VIRTIO_TIDE_URGENCY_OOM		= 3,	/* a task is about to be killed and waits for this */
+	VIRTIO_TIDE_URGENCY_OOM		= 3,	/* a task is about to be killed */
 };
 
 /**
@@ -306,6 +331,7 @@ struct virtio_tide_event {
 	__le64 c;
 	__le64 reserved2[3];
 };
+
 VIRTIO_TIDE_ASSERT_SIZE(struct virtio_tide_event, 64);
 
 /**
@@ -323,6 +349,7 @@ struct virtio_tide_ring {
 	__u8 pad1[60];
 	struct virtio_tide_event record[VIRTIO_TIDE_RING_RECORDS];
 };
+
 VIRTIO_TIDE_ASSERT_SIZE(struct virtio_tide_ring, 128 + 64 * VIRTIO_TIDE_RING_RECORDS);
 
 #endif /* _LINUX_VIRTIO_TIDE_H */
