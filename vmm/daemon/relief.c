@@ -94,41 +94,45 @@ static void log_grant(struct vm *vm, uint64_t before, uint64_t wanted, uint64_t 
 	decision_log_add(manager->log, LOG_LEVEL_INFO);
 }
 
-/* Grant what there is room for.  Returns how much of the claim, as far as it may be met at all, is still open. */
+/* Grant what there is room for.  Returns how much of the claim is still open. */
 static uint64_t grant(struct vm *vm, uint32_t path)
 {
 	struct decide_vm view = vm_decide_view(vm);
 	uint64_t claim = decide_claim(&view, vm->wanted, vm->unused);
 	uint64_t relief = memtide_ledger_most(&vm->ledger, MEMTIDE_LEDGER_RELIEF);
 	uint64_t ordinary = memtide_ledger_most(&vm->ledger, MEMTIDE_LEDGER_ORDINARY);
-	uint64_t before = vm->ledger.ceiling, bytes, open;
-	uint64_t wanted = vm->wanted;
+	uint64_t before = vm->ledger.ceiling, wanted = vm->wanted, bytes;
 	uint32_t path_before = vm->grant_path;
 
+	if (!wanted)
+		return 0;
 	relief = relief > before ? relief - before : 0;
 	ordinary = ordinary > before ? ordinary - before : 0;
 	bytes = decide_grant(&view, claim, relief, ordinary);
-	open = view.entitlement > before ? view.entitlement - before : 0;
-	if (open > claim)
-		open = claim;
 	if (!bytes)
-		return open;
+		return claim;
 	vm->grant_path = path;
 	/* What was decided about its target stays true: it is as far from its ceiling as before. */
 	if (vm_set(vm, before + bytes, vm->target + bytes, MEMTIDE_LEDGER_RELIEF) < 0) {
 		vm->grant_path = path_before;
-		return open;
+		return claim;
 	}
-	vm->wanted -= bytes < vm->wanted ? bytes : vm->wanted;
+	vm->wanted -= bytes < wanted ? bytes : wanted;
 	vm_watch_grant(vm, bytes);
 	log_grant(vm, before, wanted, bytes, claim);
-	return open > bytes ? open - bytes : 0;
+	return vm->wanted ? claim - bytes : 0;
 }
 
 static void deny(struct vm *vm)
 {
 	dequeue(vm);
 	vm_deny(vm);
+}
+
+static void deny_all(struct manager *manager)
+{
+	while (manager->relief.first)
+		deny(manager->relief.first);
 }
 
 /* Insert into the few that hold most beyond what nobody may take from them. */
@@ -290,10 +294,11 @@ static void search(struct manager *manager)
 		return;
 	}
 	relief->search_until_ns = 0;
-	if (relief->first)
+	/* What nobody owes may still be spare: that is for the policy to say, and its round is on its way. */
+	if (!manager->policy && !anything_coming(manager))
+		deny_all(manager);
+	else if (relief->first)
 		set_timer(manager, relief->first->waiting_ns + WAIT_NS);
-	while (relief->first && !anything_coming(manager))
-		deny(relief->first);
 }
 
 static void relief_expired(struct loop_timer *timer)
@@ -331,7 +336,7 @@ void relief_claim(struct vm *vm, uint64_t wanted, bool oom)
 	vm_follow_counters(vm);
 	vm->wanted = wanted;
 	if (!grant(vm, vm->waiting ? VIRTIO_TIDE_PATH_DONOR : VIRTIO_TIDE_PATH_RESERVE)) {
-		/* Met, or it is not entitled to more: what others can spare is for the policy to say. */
+		/* Met, or it has all that it may ever have. */
 		dequeue(vm);
 		if (vm->wanted == wanted)
 			vm_deny(vm);
@@ -343,8 +348,7 @@ void relief_claim(struct vm *vm, uint64_t wanted, bool oom)
 
 void relief_pause(struct manager *manager)
 {
-	while (manager->relief.first)
-		deny(manager->relief.first);
+	deny_all(manager);
 }
 
 void relief_forget(struct vm *vm)
