@@ -148,12 +148,23 @@ static int balloon_to(struct vm *vm, uint64_t bytes, double *ret_rate)
 	return 0;
 }
 
+/* Under emulation code is slow when it runs for the first time: both directions once, with memory nobody touched. */
+static int warm_up(struct vm *vm, struct steer *steer)
+{
+	double ignored;
+	uint64_t bytes;
+	int r = tide_take(vm, steer, &ignored, &bytes);
+
+	return r ? r : tide_return(steer, &ignored);
+}
+
 static int measure_tide(struct vm *vm, struct steer *steer, struct sample *s)
 {
 	uint64_t bytes;
 	int r;
 
-	r = touch(vm, KEPT, NULL);
+	r = warm_up(vm, steer);
+	r = r ? r : touch(vm, KEPT, NULL);
 	r = r ? r : touch(vm, TOUCHED - KEPT, NULL);
 	r = r ? r : vm_ask(vm, NULL, "keep 1");
 	r = r ? r : tide_take(vm, steer, &s->take, &bytes);

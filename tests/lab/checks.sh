@@ -72,8 +72,10 @@ check_style() {
 	check "nothing private" style_private
 }
 
-style_checkpatch() { # TREE
+style_checkpatch() ( # TREE
 	local file ignore bad=0
+
+	cd "$RUN" || return	# it leaves a file where it is run
 	while read -r file; do
 		# page flags are in camel case, and trace headers have a style of their own
 		ignore=FILE_PATH_CHANGES,CAMELCASE
@@ -82,7 +84,7 @@ style_checkpatch() { # TREE
 			--ignore "$ignore" -f "$file" || bad=1
 	done < <(find "$REPO/guest-kernel" "$REPO/host-kernel" -name '*.[ch]')
 	return "$bad"
-}
+)
 
 style_sparse() {
 	local log=$RUN/sparse.log

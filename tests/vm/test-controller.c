@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -33,7 +34,10 @@ struct world {
 	struct vm *vm[VMS_MAX];
 	int count;
 	bool cgroups;
+	char cgroup[VMS_MAX][128];
 };
+
+static struct world world;
 
 static const char *const names[VMS_MAX] = { "alpha", "beta", "gamma" };
 
@@ -91,7 +95,7 @@ static bool vm_state_is(struct world *w, int i, const char *state)
 
 static void open_world(struct world *w, int count, uint64_t budget)
 {
-	char config[256], cgroup[VMS_MAX][128];
+	char config[256];
 
 	*w = (struct world){ .count = count, .cgroups = have_cgroup2() };
 	snprintf(config, sizeof(config), "budget = %lluM\nreserve = 64M\npolicy = fair\nadmission = throttle\n[default]\n"
@@ -104,9 +108,9 @@ static void open_world(struct world *w, int count, uint64_t budget)
 		};
 
 		if (w->cgroups) {
-			snprintf(cgroup[i], sizeof(cgroup[i]), CGROUP "/%s", names[i]);
-			mkdir(cgroup[i], 0755);
-			o.cgroup = cgroup[i];
+			snprintf(w->cgroup[i], sizeof(w->cgroup[i]), CGROUP "/%s", names[i]);
+			mkdir(w->cgroup[i], 0755);
+			o.cgroup = w->cgroup[i];
 		}
 		assert_int_equal(vm_spawn(&o, &w->vm[i]), 0);
 	}
@@ -118,11 +122,21 @@ static void open_world(struct world *w, int count, uint64_t budget)
 	WAIT_FOR(vm_number(w, 0, "charged") + vm_number(w, count - 1, "charged") <= budget);
 }
 
-static void close_world(struct world *w)
+/* After each test, also one that failed half way. */
+static int close_world(void **state)
 {
-	for (int i = 0; i < w->count; i++)
-		assert_int_equal(vm_stop(w->vm[i]), 0);
-	assert_int_equal(controller_stop(w->controller), 0);
+	int r = 0;
+
+	for (int i = 0; i < VMS_MAX; i++) {
+		if (vm_stop(world.vm[i]))
+			r = -1;
+		if (world.cgroups && world.vm[i])
+			rmdir(world.cgroup[i]);
+	}
+	if (controller_stop(world.controller))
+		r = -1;
+	world = (struct world){ .count = 0 };
+	return r;
 }
 
 static void assert_within_budget(struct world *w)
@@ -147,106 +161,100 @@ static void assert_no_oom(struct world *w)
 
 static void test_memory_follows_the_need(void **state)
 {
-	struct world w;
+	struct world *w = &world;
 
-	open_world(&w, 2, BUDGET);
+	open_world(w, 2, BUDGET);
 	for (int turn = 0; turn < 2; turn++) {
-		assert_int_equal(vm_ask(w.vm[turn], NULL, "fill %llu", NEED), 0);
-		assert_true(vm_number(&w, turn, "usable") >= NEED);
-		assert_within_budget(&w);
-		assert_true(vm_number(&w, 1 - turn, "usable") >= FLOOR);
-		assert_int_equal(vm_ask(w.vm[turn], NULL, "check"), 0);
-		assert_int_equal(vm_ask(w.vm[turn], NULL, "keep 0"), 0);
+		assert_int_equal(vm_ask(w->vm[turn], NULL, "fill %llu", NEED), 0);
+		assert_true(vm_number(w, turn, "usable") >= NEED);
+		assert_within_budget(w);
+		assert_true(vm_number(w, 1 - turn, "usable") >= FLOOR);
+		assert_int_equal(vm_ask(w->vm[turn], NULL, "check"), 0);
+		assert_int_equal(vm_ask(w->vm[turn], NULL, "keep 0"), 0);
 	}
-	assert_no_oom(&w);
-	close_world(&w);
+	assert_no_oom(w);
 }
 
 static void test_controller_killed_and_restarted(void **state)
 {
-	struct world w;
+	struct world *w = &world;
 	uint64_t ceiling[2], resident;
 
-	open_world(&w, 2, BUDGET);
-	assert_int_equal(vm_ask(w.vm[0], NULL, "fill %llu", 400 * MIB), 0);
+	open_world(w, 2, BUDGET);
+	assert_int_equal(vm_ask(w->vm[0], NULL, "fill %llu", 400 * MIB), 0);
 	for (int round = 0; round < 3; round++) {
 		/* in the middle of a transfer, wherever that is */
-		assert_int_equal(vm_tell(w.vm[1], "fill %llu", 60 * MIB), 0);
-		controller_kill(w.controller);
-		assert_int_equal(vm_hear(w.vm[1], NULL), 0);
+		assert_int_equal(vm_tell(w->vm[1], "fill %llu", 60 * MIB), 0);
+		controller_kill(w->controller);
+		assert_int_equal(vm_hear(w->vm[1], NULL), 0);
 		for (int i = 0; i < 2; i++)
-			assert_int_equal(vm_ask(w.vm[i], NULL, "check"), 0);
-		assert_int_equal(controller_restart(w.controller, NULL), 0);
+			assert_int_equal(vm_ask(w->vm[i], NULL, "check"), 0);
+		assert_int_equal(controller_restart(w->controller, NULL), 0);
 		for (int i = 0; i < 2; i++)
-			WAIT_FOR(vm_state_is(&w, i, "managed"));
+			WAIT_FOR(vm_state_is(w, i, "managed"));
 	}
 	for (int i = 0; i < 2; i++) {
-		WAIT_FOR(vm_number(&w, i, "charged") == vm_number(&w, i, "ceiling"));
-		ceiling[i] = vm_number(&w, i, "ceiling");
-		assert_int_equal(vm_resident(w.vm[i], &resident), 0);
-		assert_true(vm_number(&w, i, "usable") <= ceiling[i]);
+		WAIT_FOR(vm_number(w, i, "charged") == vm_number(w, i, "ceiling"));
+		ceiling[i] = vm_number(w, i, "ceiling");
+		assert_int_equal(vm_resident(w->vm[i], &resident), 0);
+		assert_true(vm_number(w, i, "usable") <= ceiling[i]);
 	}
-	assert_within_budget(&w);
-	assert_no_oom(&w);
-	close_world(&w);
+	assert_within_budget(w);
+	assert_no_oom(w);
 }
 
 static void test_a_vm_dies(void **state)
 {
-	struct world w;
+	struct world *w = &world;
 	json_t *status;
 
-	open_world(&w, 2, BUDGET);
-	assert_int_equal(vm_ask(w.vm[1], NULL, "fill %llu", 400 * MIB), 0);
-	assert_int_equal(vm_tell(w.vm[0], "fill %llu", 400 * MIB), 0);
-	vm_kill(w.vm[1]);
-	assert_int_equal(vm_hear(w.vm[0], NULL), 0);
-	WAIT_FOR((status = controller_vm(w.controller, names[1])) == NULL || (json_decref(status), false));
-	assert_int_equal(vm_ask(w.vm[0], NULL, "check"), 0);
-	assert_within_budget(&w);
-	w.count = 1;
-	assert_no_oom(&w);
-	vm_stop(w.vm[1]);
-	close_world(&w);
+	open_world(w, 2, BUDGET);
+	assert_int_equal(vm_ask(w->vm[1], NULL, "fill %llu", 400 * MIB), 0);
+	assert_int_equal(vm_tell(w->vm[0], "fill %llu", 400 * MIB), 0);
+	vm_kill(w->vm[1]);
+	assert_int_equal(vm_hear(w->vm[0], NULL), 0);
+	WAIT_FOR((status = controller_vm(w->controller, names[1])) == NULL || (json_decref(status), false));
+	assert_int_equal(vm_ask(w->vm[0], NULL, "check"), 0);
+	assert_within_budget(w);
+	w->count = 1;
+	assert_no_oom(w);
 }
 
 static void test_hostile_guest_disturbs_nobody(void **state)
 {
-	struct world w;
+	struct world *w = &world;
 
-	open_world(&w, 3, 2 * BUDGET / 3 + RAM);
-	assert_int_equal(vm_ask(w.vm[2], NULL, "rmmod virtio_tide"), 0);
-	assert_int_equal(vm_tell(w.vm[2], "garbage 200"), 0);
-	assert_int_equal(vm_ask(w.vm[0], NULL, "fill %llu", 200 * MIB), 0);
-	assert_int_equal(vm_hear(w.vm[2], NULL), 0);
-	assert_int_equal(vm_tell(w.vm[2], "flood 200000"), 0);
-	assert_int_equal(vm_ask(w.vm[1], NULL, "fill %llu", 200 * MIB), 0);
-	assert_int_equal(vm_hear(w.vm[2], NULL), 0);
+	open_world(w, 3, 2 * BUDGET / 3 + RAM);
+	assert_int_equal(vm_ask(w->vm[2], NULL, "rmmod virtio_tide"), 0);
+	assert_int_equal(vm_tell(w->vm[2], "garbage 200"), 0);
+	assert_int_equal(vm_ask(w->vm[0], NULL, "fill %llu", 200 * MIB), 0);
+	assert_int_equal(vm_hear(w->vm[2], NULL), 0);
+	assert_int_equal(vm_tell(w->vm[2], "flood 200000"), 0);
+	assert_int_equal(vm_ask(w->vm[1], NULL, "fill %llu", 200 * MIB), 0);
+	assert_int_equal(vm_hear(w->vm[2], NULL), 0);
 	for (int i = 0; i < 2; i++)
-		assert_int_equal(vm_ask(w.vm[i], NULL, "check"), 0);
+		assert_int_equal(vm_ask(w->vm[i], NULL, "check"), 0);
 	/* without a driver it is charged all it has, and no more */
-	assert_int_equal(vm_number(&w, 2, "charged"), RAM);
-	close_world(&w);
+	assert_int_equal(vm_number(w, 2, "charged"), RAM);
 }
 
 static void test_a_liar_gains_nothing(void **state)
 {
-	struct world w;
+	struct world *w = &world;
 	uint64_t entitlement[2];
 
-	open_world(&w, 3, BUDGET + 300 * MIB);
+	open_world(w, 3, BUDGET + 300 * MIB);
 	for (int i = 0; i < 2; i++) {
-		entitlement[i] = vm_number(&w, i, "entitlement");
+		entitlement[i] = vm_number(w, i, "entitlement");
 		/* they use what they are entitled to */
-		assert_int_equal(vm_ask(w.vm[i], NULL, "fill %llu", entitlement[i] - 120 * MIB), 0);
+		assert_int_equal(vm_ask(w->vm[i], NULL, "fill %llu", entitlement[i] - 120 * MIB), 0);
 	}
-	assert_int_equal(vm_ask(w.vm[2], NULL, "claim %llu 2000", 512 * MIB), 0);
+	assert_int_equal(vm_ask(w->vm[2], NULL, "claim %llu 2000", 512 * MIB), 0);
 	for (int i = 0; i < 2; i++) {
-		assert_true(vm_number(&w, i, "ceiling") + 64 * MIB >= entitlement[i]);
-		assert_int_equal(vm_ask(w.vm[i], NULL, "check"), 0);
+		assert_true(vm_number(w, i, "ceiling") + 64 * MIB >= entitlement[i]);
+		assert_int_equal(vm_ask(w->vm[i], NULL, "check"), 0);
 	}
-	assert_within_budget(&w);
-	close_world(&w);
+	assert_within_budget(w);
 }
 
 static uint64_t read_limit(int i)
@@ -265,37 +273,36 @@ static uint64_t read_limit(int i)
 
 static void test_limits_follow_ceilings(void **state)
 {
-	struct world w;
+	struct world *w = &world;
 	uint64_t before;
 
 	if (!have_cgroup2()) {
 		print_message("no cgroup v2 with the memory controller on this machine\n");
 		skip();
 	}
-	open_world(&w, 2, BUDGET);
-	WAIT_FOR(vm_number(&w, 0, "charged") == vm_number(&w, 0, "ceiling"));
+	open_world(w, 2, BUDGET);
+	WAIT_FOR(vm_number(w, 0, "charged") == vm_number(w, 0, "ceiling"));
 	before = read_limit(0);
-	assert_true(before >= vm_number(&w, 0, "ceiling"));
+	assert_true(before >= vm_number(w, 0, "ceiling"));
 	assert_true(before < RAM + 512 * MIB);
-	assert_int_equal(vm_ask(w.vm[0], NULL, "fill %llu", NEED), 0);
+	assert_int_equal(vm_ask(w->vm[0], NULL, "fill %llu", NEED), 0);
 	assert_true(read_limit(0) >= NEED);
-	assert_int_equal(vm_ask(w.vm[0], NULL, "keep 0"), 0);
-	assert_int_equal(vm_ask(w.vm[1], NULL, "fill %llu", NEED), 0);
+	assert_int_equal(vm_ask(w->vm[0], NULL, "keep 0"), 0);
+	assert_int_equal(vm_ask(w->vm[1], NULL, "fill %llu", NEED), 0);
 	WAIT_FOR(read_limit(0) < 700 * MIB);
-	assert_within_budget(&w);
-	assert_no_oom(&w);
-	close_world(&w);
+	assert_within_budget(w);
+	assert_no_oom(w);
 }
 
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_memory_follows_the_need),
-		cmocka_unit_test(test_controller_killed_and_restarted),
-		cmocka_unit_test(test_a_vm_dies),
-		cmocka_unit_test(test_hostile_guest_disturbs_nobody),
-		cmocka_unit_test(test_a_liar_gains_nothing),
-		cmocka_unit_test(test_limits_follow_ceilings),
+		cmocka_unit_test_teardown(test_memory_follows_the_need, close_world),
+		cmocka_unit_test_teardown(test_controller_killed_and_restarted, close_world),
+		cmocka_unit_test_teardown(test_a_vm_dies, close_world),
+		cmocka_unit_test_teardown(test_hostile_guest_disturbs_nobody, close_world),
+		cmocka_unit_test_teardown(test_a_liar_gains_nothing, close_world),
+		cmocka_unit_test_teardown(test_limits_follow_ceilings, close_world),
 	};
 
 	/* one test, or those of a pattern */

@@ -28,6 +28,8 @@ struct guest {
 	char socket[64];
 };
 
+static struct guest guest;
+
 static void start(struct guest *g, const char *name, struct vm_options options)
 {
 	snprintf(g->socket, sizeof(g->socket), "/tmp/memtide-%s-%d.sock", name, getpid());
@@ -43,10 +45,15 @@ static void start(struct guest *g, const char *name, struct vm_options options)
 	assert_int_equal(vm_wait(g->vm), 0);
 }
 
-static void stop(struct guest *g)
+/* After each test, also one that failed half way. */
+static int stop(void **state)
 {
-	steer_free(g->steer);
-	assert_int_equal(vm_stop(g->vm), 0);
+	int r;
+
+	steer_free(guest.steer);
+	r = vm_stop(guest.vm);
+	guest = (struct guest){ .vm = NULL };
+	return r;
 }
 
 static uint64_t given(struct guest *g)
@@ -101,141 +108,134 @@ static void assert_intact(struct guest *g)
 
 static void test_comes_to_target_and_back(void **state)
 {
-	struct guest g;
+	struct guest *g = &guest;
 	uint64_t before, after;
 
-	start(&g, "target", (struct vm_options){ .no_report = true });
-	fill(&g, PATTERN);
-	assert_int_equal(vm_ask(g.vm, NULL, "fill %llu", 400 * MIB), 0);
-	assert_int_equal(vm_ask(g.vm, NULL, "keep 1"), 0);
-	assert_int_equal(vm_resident(g.vm, &before), 0);
+	start(g, "target", (struct vm_options){ .no_report = true });
+	fill(g, PATTERN);
+	assert_int_equal(vm_ask(g->vm, NULL, "fill %llu", 400 * MIB), 0);
+	assert_int_equal(vm_ask(g->vm, NULL, "keep 1"), 0);
+	assert_int_equal(vm_resident(g->vm, &before), 0);
 
-	come_to(&g, 512 * MIB, 512 * MIB);
-	assert_true(given(&g) >= RAM - 512 * MIB);
-	assert_true(given(&g) <= RAM - 512 * MIB + 4 * MIB);
-	assert_int_equal(vm_resident(g.vm, &after), 0);
+	come_to(g, 512 * MIB, 512 * MIB);
+	assert_true(given(g) >= RAM - 512 * MIB);
+	assert_true(given(g) <= RAM - 512 * MIB + 4 * MIB);
+	assert_int_equal(vm_resident(g->vm, &after), 0);
 	/* what was never touched has nothing to leave; at least half of what was must be gone from the host */
 	assert_true(after + 200 * MIB < before);
-	assert_intact(&g);
+	assert_intact(g);
 
-	come_to(&g, RAM, RAM);
-	assert_int_equal(given(&g), 0);
-	assert_intact(&g);
-	fill(&g, 400 * MIB);
-	assert_intact(&g);
-	stop(&g);
+	come_to(g, RAM, RAM);
+	assert_int_equal(given(g), 0);
+	assert_intact(g);
+	fill(g, 400 * MIB);
+	assert_intact(g);
 }
 
 static void test_target_out_of_reach(void **state)
 {
 	struct memtide_stats stats;
-	struct guest g;
+	struct guest *g = &guest;
 
-	start(&g, "reach", (struct vm_options){ .no_report = true });
-	fill(&g, 300 * MIB);
-	steer_set(g.steer, 128 * MIB, 128 * MIB, 0, NULL);
-	assert_int_equal(steer_wait_given(g.steer, 400 * MIB, RAM - 300 * MIB, SOON_MS), 0);
-	assert_intact(&g);
+	start(g, "reach", (struct vm_options){ .no_report = true });
+	fill(g, 300 * MIB);
+	steer_set(g->steer, 128 * MIB, 128 * MIB, 0, NULL);
+	assert_int_equal(steer_wait_given(g->steer, 400 * MIB, RAM - 300 * MIB, SOON_MS), 0);
+	assert_intact(g);
 	do {
-		assert_int_equal(steer_stats(g.steer, &stats, SOON_MS), 0);
+		assert_int_equal(steer_stats(g->steer, &stats, SOON_MS), 0);
 	} while (!(stats.flags & VIRTIO_TIDE_STATS_STALLED));
 	/* it keeps something to work with */
-	assert_true(mem_free(&g) > 4 * MIB);
-	assert_no_oom(&g);
-	stop(&g);
+	assert_true(mem_free(g) > 4 * MIB);
+	assert_no_oom(g);
 }
 
 static void test_takes_credit_under_pressure(void **state)
 {
 	struct memtide_event event;
-	struct guest g;
+	struct guest *g = &guest;
 
-	start(&g, "credit", (struct vm_options){ .no_report = true });
-	come_down(&g, 384 * MIB, 900 * MIB);
-	fill(&g, 500 * MIB);
-	assert_int_equal(steer_wait_event(g.steer, VIRTIO_TIDE_EV_RELIEF, &event, SOON_MS), 0);
+	start(g, "credit", (struct vm_options){ .no_report = true });
+	come_down(g, 384 * MIB, 900 * MIB);
+	fill(g, 500 * MIB);
+	assert_int_equal(steer_wait_event(g->steer, VIRTIO_TIDE_EV_RELIEF, &event, SOON_MS), 0);
 	assert_int_equal(event.b, VIRTIO_TIDE_PATH_CREDIT);
-	assert_true(given(&g) >= RAM - 900 * MIB);
-	assert_no_oom(&g);
-	assert_intact(&g);
-	stop(&g);
+	assert_true(given(g) >= RAM - 900 * MIB);
+	assert_no_oom(g);
+	assert_intact(g);
 }
 
 static void test_asks_beyond_its_ceiling(void **state)
 {
 	struct memtide_event event;
 	uint64_t ns, ceiling = 384 * MIB;
-	struct guest g;
+	struct guest *g = &guest;
 
-	start(&g, "asks", (struct vm_options){ .no_report = true });
-	come_to(&g, ceiling, ceiling);
-	assert_int_equal(vm_ask(g.vm, NULL, "burst %llu 10", 600 * MIB), 0);
-	steer_path(g.steer, VIRTIO_TIDE_PATH_RESERVE);
+	start(g, "asks", (struct vm_options){ .no_report = true });
+	come_to(g, ceiling, ceiling);
+	assert_int_equal(vm_ask(g->vm, NULL, "burst %llu 10", 600 * MIB), 0);
+	steer_path(g->steer, VIRTIO_TIDE_PATH_RESERVE);
 	/* 640 MiB are too little for it, 900 are enough */
 	while (ceiling < 900 * MIB) {
-		assert_int_equal(steer_wait_event(g.steer, VIRTIO_TIDE_EV_PRESSURE, &event, SOON_MS), 0);
-		assert_true(given(&g) >= RAM - ceiling);
+		assert_int_equal(steer_wait_event(g->steer, VIRTIO_TIDE_EV_PRESSURE, &event, SOON_MS), 0);
+		assert_true(given(g) >= RAM - ceiling);
 		ceiling += ceiling < 640 * MIB ? 128 * MIB : 260 * MIB;
-		steer_set(g.steer, 384 * MIB, ceiling, 0, NULL);
+		steer_set(g->steer, 384 * MIB, ceiling, 0, NULL);
 	}
-	assert_int_equal(vm_ask_number(g.vm, &ns, "burst-wait"), 0);
-	assert_no_oom(&g);
-	stop(&g);
+	assert_int_equal(vm_ask_number(g->vm, &ns, "burst-wait"), 0);
+	assert_no_oom(g);
 }
 
 static void test_comes_back_after_a_quiet_time(void **state)
 {
 	struct memtide_event event;
 	uint64_t ns;
-	struct guest g;
+	struct guest *g = &guest;
 
-	start(&g, "quiet", (struct vm_options){ .no_report = true, .modules = "" });
-	assert_int_equal(vm_ask(g.vm, NULL, "insmod /modules/virtio_tide.ko quiet_ms=300"), 0);
-	come_down(&g, 384 * MIB, 900 * MIB);
-	assert_int_equal(vm_ask(g.vm, NULL, "burst %llu 10", 450 * MIB), 0);
-	assert_int_equal(steer_wait_event(g.steer, VIRTIO_TIDE_EV_RELIEF, &event, SOON_MS), 0);
-	assert_int_equal(vm_ask_number(g.vm, &ns, "burst-wait"), 0);
-	assert_int_equal(steer_wait_given(g.steer, RAM - 388 * MIB, RAM, SOON_MS), 0);
-	stop(&g);
+	start(g, "quiet", (struct vm_options){ .no_report = true, .modules = "" });
+	assert_int_equal(vm_ask(g->vm, NULL, "insmod /modules/virtio_tide.ko quiet_ms=300"), 0);
+	come_down(g, 384 * MIB, 900 * MIB);
+	assert_int_equal(vm_ask(g->vm, NULL, "burst %llu 10", 450 * MIB), 0);
+	assert_int_equal(steer_wait_event(g->steer, VIRTIO_TIDE_EV_RELIEF, &event, SOON_MS), 0);
+	assert_int_equal(vm_ask_number(g->vm, &ns, "burst-wait"), 0);
+	assert_int_equal(steer_wait_given(g->steer, RAM - 388 * MIB, RAM, SOON_MS), 0);
 }
 
 static void test_unloading_gives_all_back(void **state)
 {
-	struct guest g;
+	struct guest *g = &guest;
 	uint64_t free_before;
 
-	start(&g, "unload", (struct vm_options){ .no_report = true });
-	fill(&g, PATTERN);
-	free_before = mem_free(&g);
-	come_to(&g, 512 * MIB, 512 * MIB);
-	assert_int_equal(vm_ask(g.vm, NULL, "rmmod virtio_tide"), 0);
-	assert_int_equal(given(&g), 0);
-	assert_true(mem_free(&g) + 16 * MIB > free_before);
-	assert_intact(&g);
-	assert_int_equal(vm_ask(g.vm, NULL, "insmod /modules/virtio_tide.ko"), 0);
-	come_to(&g, 512 * MIB, 512 * MIB);
-	assert_intact(&g);
-	stop(&g);
+	start(g, "unload", (struct vm_options){ .no_report = true });
+	fill(g, PATTERN);
+	free_before = mem_free(g);
+	come_to(g, 512 * MIB, 512 * MIB);
+	assert_int_equal(vm_ask(g->vm, NULL, "rmmod virtio_tide"), 0);
+	assert_int_equal(given(g), 0);
+	assert_true(mem_free(g) + 16 * MIB > free_before);
+	assert_intact(g);
+	assert_int_equal(vm_ask(g->vm, NULL, "insmod /modules/virtio_tide.ko"), 0);
+	come_to(g, 512 * MIB, 512 * MIB);
+	assert_intact(g);
 }
 
 static void test_takes_back_while_inhibited(void **state)
 {
-	struct guest g;
+	struct guest *g = &guest;
 
-	start(&g, "inhibit", (struct vm_options){ .no_report = true });
-	come_to(&g, 600 * MIB, 600 * MIB);
-	assert_int_equal(vm_qmp(g.vm, "qom-set", json_pack("{s:s,s:s,s:b}", "path", TIDE_OBJECT, "property", "inhibit",
+	start(g, "inhibit", (struct vm_options){ .no_report = true });
+	come_to(g, 600 * MIB, 600 * MIB);
+	assert_int_equal(vm_qmp(g->vm, "qom-set", json_pack("{s:s,s:s,s:b}", "path", TIDE_OBJECT, "property", "inhibit",
 							   "value", 1), NULL), 0);
-	come_to(&g, 800 * MIB, 800 * MIB);
-	assert_int_equal(given(&g), RAM - 800 * MIB);
-	steer_set(g.steer, 500 * MIB, 500 * MIB, 0, NULL);
-	fill(&g, PATTERN);
-	assert_int_equal(given(&g), RAM - 800 * MIB);
-	assert_int_equal(vm_qmp(g.vm, "qom-set", json_pack("{s:s,s:s,s:b}", "path", TIDE_OBJECT, "property", "inhibit",
+	come_to(g, 800 * MIB, 800 * MIB);
+	assert_int_equal(given(g), RAM - 800 * MIB);
+	steer_set(g->steer, 500 * MIB, 500 * MIB, 0, NULL);
+	fill(g, PATTERN);
+	assert_int_equal(given(g), RAM - 800 * MIB);
+	assert_int_equal(vm_qmp(g->vm, "qom-set", json_pack("{s:s,s:s,s:b}", "path", TIDE_OBJECT, "property", "inhibit",
 							   "value", 0), NULL), 0);
-	assert_int_equal(steer_wait_given(g.steer, RAM - 500 * MIB, RAM - 496 * MIB, SOON_MS), 0);
-	assert_intact(&g);
-	stop(&g);
+	assert_int_equal(steer_wait_given(g->steer, RAM - 500 * MIB, RAM - 496 * MIB, SOON_MS), 0);
+	assert_intact(g);
 }
 
 /* Brings the balloon and the driver to work at once, and returns whether the driver has the reporting. */
@@ -255,58 +255,55 @@ static bool work_beside_balloon(struct guest *g)
 /* Linux takes one reporting device. */
 static void test_reporting_beside_a_balloon_without(void **state)
 {
-	struct guest g;
+	struct guest *g = &guest;
 
-	start(&g, "beside", (struct vm_options){ .balloon = true, .modules = "virtio_tide,virtio_balloon" });
-	assert_true(work_beside_balloon(&g));
-	stop(&g);
+	start(g, "beside", (struct vm_options){ .balloon = true, .modules = "virtio_tide,virtio_balloon" });
+	assert_true(work_beside_balloon(g));
 }
 
 /* A balloon that finds the reporting taken does not work at all, so the driver leaves it to it. */
 static void test_reporting_left_to_the_balloon(void **state)
 {
-	struct guest g;
+	struct guest *g = &guest;
 	char *text;
 
-	start(&g, "left", (struct vm_options){ .balloon = true, .balloon_report = true,
+	start(g, "left", (struct vm_options){ .balloon = true, .balloon_report = true,
 					       .modules = "virtio_tide,virtio_balloon" });
-	assert_false(work_beside_balloon(&g));
-	assert_int_equal(vm_ask(g.vm, &text, "log"), 0);
+	assert_false(work_beside_balloon(g));
+	assert_int_equal(vm_ask(g->vm, &text, "log"), 0);
 	assert_null(strstr(text, "virtio_balloon: probe"));
 	assert_null(strstr(text, "failed with error -16"));
 	free(text);
-	stop(&g);
 }
 
 static void test_controller_away_and_back(void **state)
 {
-	struct guest g;
+	struct guest *g = &guest;
 
-	start(&g, "away", (struct vm_options){ .no_report = true });
-	come_to(&g, 512 * MIB, 512 * MIB);
-	steer_disconnect(g.steer);
-	fill(&g, PATTERN);
-	assert_int_equal(steer_accept(g.steer), 0);
+	start(g, "away", (struct vm_options){ .no_report = true });
+	come_to(g, 512 * MIB, 512 * MIB);
+	steer_disconnect(g->steer);
+	fill(g, PATTERN);
+	assert_int_equal(steer_accept(g->steer), 0);
 	/* nothing was taken or lost meanwhile */
-	assert_true(given(&g) >= RAM - 512 * MIB);
-	come_to(&g, 700 * MIB, 700 * MIB);
-	assert_intact(&g);
-	stop(&g);
+	assert_true(given(g) >= RAM - 512 * MIB);
+	come_to(g, 700 * MIB, 700 * MIB);
+	assert_intact(g);
 }
 
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_comes_to_target_and_back),
-		cmocka_unit_test(test_target_out_of_reach),
-		cmocka_unit_test(test_takes_credit_under_pressure),
-		cmocka_unit_test(test_asks_beyond_its_ceiling),
-		cmocka_unit_test(test_comes_back_after_a_quiet_time),
-		cmocka_unit_test(test_unloading_gives_all_back),
-		cmocka_unit_test(test_takes_back_while_inhibited),
-		cmocka_unit_test(test_reporting_beside_a_balloon_without),
-		cmocka_unit_test(test_reporting_left_to_the_balloon),
-		cmocka_unit_test(test_controller_away_and_back),
+		cmocka_unit_test_teardown(test_comes_to_target_and_back, stop),
+		cmocka_unit_test_teardown(test_target_out_of_reach, stop),
+		cmocka_unit_test_teardown(test_takes_credit_under_pressure, stop),
+		cmocka_unit_test_teardown(test_asks_beyond_its_ceiling, stop),
+		cmocka_unit_test_teardown(test_comes_back_after_a_quiet_time, stop),
+		cmocka_unit_test_teardown(test_unloading_gives_all_back, stop),
+		cmocka_unit_test_teardown(test_takes_back_while_inhibited, stop),
+		cmocka_unit_test_teardown(test_reporting_beside_a_balloon_without, stop),
+		cmocka_unit_test_teardown(test_reporting_left_to_the_balloon, stop),
+		cmocka_unit_test_teardown(test_controller_away_and_back, stop),
 	};
 
 	/* one test, or those of a pattern */

@@ -165,6 +165,20 @@ static void enter_cgroup(const char *cgroup)
 	close(fd);
 }
 
+/* Logs of an earlier VM of this name stay: NAME.log.1 and so on. */
+static void keep_old_log(const char *log)
+{
+	char old[sizeof(((struct vm *)0)->log) + 16];
+
+	for (int i = 1; i < 100; i++) {
+		snprintf(old, sizeof(old), "%s.%d", log, i);
+		if (access(old, F_OK)) {
+			rename(log, old);
+			return;
+		}
+	}
+}
+
 static void run_qemu(const char *qemu, const struct vm_options *o, struct arguments *a, int qmp_fd, int agent_fd)
 {
 	char path[600];
@@ -177,6 +191,7 @@ static void run_qemu(const char *qemu, const struct vm_options *o, struct argume
 	if (o->cgroup)
 		enter_cgroup(o->cgroup);
 	snprintf(path, sizeof(path), "%s/%s.qemu.log", getenv("LAB_LOGS") ? getenv("LAB_LOGS") : ".", o->name);
+	keep_old_log(path);
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
 	if (fd >= 0) {
 		dup2(fd, 1);
@@ -209,6 +224,7 @@ int vm_spawn(const struct vm_options *o, struct vm **ret_vm)
 	snprintf(vm->name, sizeof(vm->name), "%s", o->name);
 	snprintf(vm->log, sizeof(vm->log), "%s/%s.log", getenv("LAB_LOGS") ? getenv("LAB_LOGS") : ".", o->name);
 	vm->memory_bytes = o->memory_bytes;
+	keep_old_log(vm->log);
 
 	add(&a, "%s", qemu);
 	add_machine(&a, o, vm);

@@ -11,10 +11,11 @@
 #include "tide.h"
 
 /*
- * A batch is filled in well under a millisecond and keeps the host busy for one or two; beyond that
- * a larger one would only delay the first discard.
+ * A run begins with a small batch, so that the host has something to do while the next one is
+ * filled, and doubles them until one keeps it busy for a millisecond or two.
  */
-#define TIDE_BATCH_PAGES	(SZ_512M >> PAGE_SHIFT)
+#define TIDE_BATCH_FIRST	(SZ_64M >> PAGE_SHIFT)
+#define TIDE_BATCH_MAX		(SZ_512M >> PAGE_SHIFT)
 /* What needs reclaim or is cleared takes milliseconds: see often whether it is still wanted. */
 #define TIDE_SLOW_PAGES		(SZ_16M >> PAGE_SHIFT)
 
@@ -171,6 +172,7 @@ static void tide_stage_fill(struct tide *tide, struct tide_batch *batch,
 /* tide_give_begin - start a run, with the best blocks. */
 void tide_give_begin(struct tide *tide)
 {
+	tide->batch_pages = TIDE_BATCH_FIRST;
 	tide->stage = 0;
 }
 
@@ -192,9 +194,10 @@ unsigned long tide_give_fill(struct tide *tide, struct tide_batch *batch, unsign
 	while (!batch->pages && tide->stage < ARRAY_SIZE(tide_stages)) {
 		stage = &tide_stages[tide->stage];
 		limit = tide_stage_reclaims(stage) || want_init_on_alloc(stage->gfp) ?
-			TIDE_SLOW_PAGES : TIDE_BATCH_PAGES;
+			TIDE_SLOW_PAGES : tide->batch_pages;
 		tide_stage_fill(tide, batch, stage, min(want, limit));
 	}
+	tide->batch_pages = min(2 * tide->batch_pages, TIDE_BATCH_MAX);
 	return batch->pages;
 }
 

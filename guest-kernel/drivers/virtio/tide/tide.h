@@ -167,6 +167,7 @@ struct tide {
 	struct list_head refused;		/* blocks not to be offered again in this run */
 	struct list_head cushion;		/* blocks held so that reclaim leaves some free */
 	unsigned long cushion_pages;
+	unsigned long batch_pages;		/* the most for the next batch */
 	unsigned int stage;			/* how hard this run tries, see give.c */
 	unsigned long backoff;			/* jiffies to the run after one got stuck */
 	u32 tried;				/* the generation that got stuck; read by attend */
