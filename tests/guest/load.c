@@ -20,7 +20,7 @@
 #include "load.h"
 
 #define PAGE		4096UL
-#define BLOCK		(64 * 1024UL)	/* one read: what a database or a web server asks for at once */
+#define BLOCK		(1024 * 1024UL)	/* one read: what a file server asks for at once */
 #define FILES_MAX	64
 #define REGIONS_MAX	64
 
