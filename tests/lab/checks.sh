@@ -25,7 +25,7 @@ check_patches() {
 		dir=$CACHE/sources/qemu-${version#1:}
 		if [ ! -d "$dir" ]; then
 			mkdir -p "$dir.new"
-			if ! (cd "$dir.new" && apt-get source --download-only "qemu=$version" &&
+			if ! (cd "$dir.new" && apt-get source --download-only --tar-only "qemu=$version" &&
 				tar -xf qemu_*.orig.tar.* --strip-components=1 && rm -f qemu_*) >"$RUN/source.txt" 2>&1; then
 				skipped=$((skipped + 1))
 				say "  QEMU $version: skipped, this mirror does not have the source any more"
@@ -100,7 +100,7 @@ style_spdx() {
 	local file bad=0
 	while read -r file; do
 		case $file in
-		LICENSE | *.md | *.patch | .gitignore | *.o | *.xml | *.conf | *.json) continue ;;
+		LICENSE | *.md | *.patch | .gitignore | *.o | *.xml | *.conf | *.config | *.json) continue ;;
 		esac
 		head -n 3 "$REPO/$file" | grep -q 'SPDX-License-Identifier:' || { echo "no SPDX line: $file"; bad=1; }
 	done < <(style_files)
