@@ -22,7 +22,7 @@
 #define PAGE		4096UL
 #define BLOCK		(1024 * 1024UL)	/* one read: what a file server asks for at once */
 #define FILES_MAX	64
-#define REGIONS_MAX	64
+#define REGIONS_MAX	128
 
 struct region {
 	uint64_t *start;
