@@ -203,6 +203,7 @@ int main(int argc, char **argv)
 
 	bench_parse(argc, argv, 1, &options);
 	r = measure_credit(&credit);
+	fprintf(stderr, "relief: credit: %zu samples\n", credit.n);
 	/* room for both, and all of it for relief: what a guest asks for it gets from what is free */
 	r = r ? r : measure_managed("reserve", 2 * RAM, 2 * RAM - 4 * LOW, 1600 * MIB, &reserve);
 	/* less than one guest at its fullest and the other one's floor: the rest is with the other one */
