@@ -92,4 +92,7 @@ __attribute__((format(printf, 1, 2))) int cli_usage(const char *format, ...);
 /* Print @value on one line to standard output, as --json does. */
 void cli_print_json(const json_t *value);
 
+/* Print a call's @result, as JSON if that was asked for, else with @print.  Takes @result; NULL: CLI_FAILED. */
+int cli_print_result(const struct cli *cli, json_t *result, void (*print)(const json_t *result));
+
 #endif /* MEMTIDE_CLI_H */

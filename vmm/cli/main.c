@@ -58,15 +58,20 @@ static const struct {
 	{ CLI_LIMITS, "--floor, --maximum and --shares" },
 };
 
+static void complain(const char *format, va_list args)
+{
+	fputs("memtide: ", stderr);
+	vfprintf(stderr, format, args);
+	fputc('\n', stderr);
+}
+
 int cli_failed(const char *format, ...)
 {
 	va_list args;
 
-	fputs("memtide: ", stderr);
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	complain(format, args);
 	va_end(args);
-	fputc('\n', stderr);
 	return CLI_FAILED;
 }
 
@@ -74,11 +79,9 @@ int cli_usage(const char *format, ...)
 {
 	va_list args;
 
-	fputs("memtide: ", stderr);
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	complain(format, args);
 	va_end(args);
-	fputc('\n', stderr);
 	return CLI_USAGE;
 }
 
@@ -86,6 +89,18 @@ void cli_print_json(const json_t *value)
 {
 	json_dumpf(value, stdout, JSON_COMPACT | JSON_ENCODE_ANY);
 	putchar('\n');
+}
+
+int cli_print_result(const struct cli *cli, json_t *result, void (*print)(const json_t *result))
+{
+	if (!result)
+		return CLI_FAILED;
+	if (cli->json)
+		cli_print_json(result);
+	else
+		print(result);
+	json_decref(result);
+	return CLI_OK;
 }
 
 static void print_command(const struct cli_command *c)

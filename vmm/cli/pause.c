@@ -7,30 +7,20 @@
 #include "cli.h"
 #include "client.h"
 
-static int call(const struct cli *cli, const char *method)
+static void print_paused(const json_t *result)
 {
-	json_t *result = client_ask(cli, method, NULL);
-
-	if (!result)
-		return CLI_FAILED;
-	if (cli->json)
-		cli_print_json(result);
-	else
-		puts(json_is_true(json_object_get(result, "paused")) ? "paused: nobody is asked to give, nothing "
-								       "is granted" :
-								       "running");
-	json_decref(result);
-	return CLI_OK;
+	puts(json_is_true(json_object_get(result, "paused")) ?
+	     "paused: nobody is asked to give, nothing is granted" : "running");
 }
 
 static int run_pause(const struct cli *cli, int argc, char **argv)
 {
-	return call(cli, "pause");
+	return cli_print_result(cli, client_ask(cli, "pause", NULL), print_paused);
 }
 
 static int run_resume(const struct cli *cli, int argc, char **argv)
 {
-	return call(cli, "resume");
+	return cli_print_result(cli, client_ask(cli, "resume", NULL), print_paused);
 }
 
 const struct cli_command pause_commands[] = {

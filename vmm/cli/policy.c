@@ -71,35 +71,19 @@ static void print_policy(const json_t *policy)
 		print_knob(knob);
 }
 
-static int print_result(const struct cli *cli, json_t *result)
+static void print_list(const json_t *result)
 {
-	if (!result)
-		return CLI_FAILED;
-	if (cli->json)
-		cli_print_json(result);
-	else
-		print_policy(result);
-	json_decref(result);
-	return CLI_OK;
+	const json_t *policy;
+	size_t i;
+
+	json_array_foreach(json_object_get(result, "policies"), i, policy)
+		printf("%c %-16s %-10s %s\n", json_is_true(json_object_get(policy, "active")) ? '*' : ' ',
+		       reply_text(policy, "name"), reply_text(policy, "family"), reply_text(policy, "about"));
 }
 
 static int run_list(const struct cli *cli, int argc, char **argv)
 {
-	json_t *result = client_ask(cli, "policy.list", NULL);
-	const json_t *policy;
-	size_t i;
-
-	if (!result)
-		return CLI_FAILED;
-	if (cli->json)
-		cli_print_json(result);
-	else
-		json_array_foreach(json_object_get(result, "policies"), i, policy)
-			printf("%c %-16s %-10s %s\n", json_is_true(json_object_get(policy, "active")) ? '*' : ' ',
-			       reply_text(policy, "name"), reply_text(policy, "family"),
-			       reply_text(policy, "about"));
-	json_decref(result);
-	return CLI_OK;
+	return cli_print_result(cli, client_ask(cli, "policy.list", NULL), print_list);
 }
 
 static json_t *knob_value(const struct memtide_knob *knob, uint64_t value)
@@ -152,7 +136,7 @@ static int show_file(const struct cli *cli, const char *file)
 
 	if (memtide_policy_open(file, &policy, &errtext))
 		return cli_failed("%s", errtext.text);
-	r = print_result(cli, describe(policy));
+	r = cli_print_result(cli, describe(policy), print_policy);
 	memtide_policy_close(policy);
 	return r;
 }
@@ -161,7 +145,8 @@ static int run_show(const struct cli *cli, int argc, char **argv)
 {
 	if (is_file(argv[0]))
 		return show_file(cli, argv[0]);
-	return print_result(cli, client_ask(cli, "policy.show", json_pack("{s:s}", "policy", argv[0])));
+	return cli_print_result(cli, client_ask(cli, "policy.show", json_pack("{s:s}", "policy", argv[0])),
+				print_policy);
 }
 
 /* true and false, whole numbers and sizes become what they are; the daemon has the last word on the rest. */
@@ -205,7 +190,7 @@ static int run_load(const struct cli *cli, int argc, char **argv)
 		}
 		json_object_set_new(params, "knobs", knobs);
 	}
-	return print_result(cli, client_ask(cli, "policy.load", params));
+	return cli_print_result(cli, client_ask(cli, "policy.load", params), print_policy);
 }
 
 const struct cli_command policy_commands[] = {

@@ -246,19 +246,9 @@ static int watch(const struct cli *cli)
 
 static int run_status(const struct cli *cli, int argc, char **argv)
 {
-	json_t *status;
-
 	if (cli->given & CLI_WATCH)
 		return watch(cli);
-	status = client_ask(cli, "status", NULL);
-	if (!status)
-		return CLI_FAILED;
-	if (cli->json)
-		cli_print_json(status);
-	else
-		print_status(status);
-	json_decref(status);
-	return CLI_OK;
+	return cli_print_result(cli, client_ask(cli, "status", NULL), print_status);
 }
 
 const struct cli_command status_commands[] = {

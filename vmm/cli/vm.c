@@ -26,24 +26,20 @@ static void print_row(const json_t *vm)
 	       size(vm, "maximum", e), (unsigned long long)reply_number(vm, "shares"));
 }
 
-static int run_list(const struct cli *cli, int argc, char **argv)
+static void print_list(const json_t *result)
 {
-	json_t *result = client_ask(cli, "vm.list", NULL);
 	const json_t *vm;
 	size_t i;
 
-	if (!result)
-		return CLI_FAILED;
-	if (cli->json) {
-		cli_print_json(result);
-	} else {
-		printf("%-20s %-12s %9s %9s %9s %9s %9s %7s\n", "VM", "STATE", "USABLE", "TARGET", "CEILING",
-		       "FLOOR", "MAXIMUM", "SHARES");
-		json_array_foreach(json_object_get(result, "vms"), i, vm)
-			print_row(vm);
-	}
-	json_decref(result);
-	return CLI_OK;
+	printf("%-20s %-12s %9s %9s %9s %9s %9s %7s\n", "VM", "STATE", "USABLE", "TARGET", "CEILING", "FLOOR",
+	       "MAXIMUM", "SHARES");
+	json_array_foreach(json_object_get(result, "vms"), i, vm)
+		print_row(vm);
+}
+
+static int run_list(const struct cli *cli, int argc, char **argv)
+{
+	return cli_print_result(cli, client_ask(cli, "vm.list", NULL), print_list);
 }
 
 static void print_size(const json_t *vm, const char *label, const char *name)
@@ -139,22 +135,9 @@ static void print_vm(const json_t *vm)
 		printf("  %s\n", reply_text(entry, "message"));
 }
 
-/* Print what a call about one VM returned. */
-static int print_result(const struct cli *cli, json_t *result)
-{
-	if (!result)
-		return CLI_FAILED;
-	if (cli->json)
-		cli_print_json(result);
-	else
-		print_vm(result);
-	json_decref(result);
-	return CLI_OK;
-}
-
 static int call(const struct cli *cli, const char *method, const char *name)
 {
-	return print_result(cli, client_ask(cli, method, json_pack("{s:s}", "vm", name)));
+	return cli_print_result(cli, client_ask(cli, method, json_pack("{s:s}", "vm", name)), print_vm);
 }
 
 static int run_show(const struct cli *cli, int argc, char **argv)
@@ -220,7 +203,7 @@ static int run_set(const struct cli *cli, int argc, char **argv)
 		json_decref(params);
 		return r;
 	}
-	return print_result(cli, client_ask(cli, "vm.set", params));
+	return cli_print_result(cli, client_ask(cli, "vm.set", params), print_vm);
 }
 
 const struct cli_command vm_commands[] = {
