@@ -63,6 +63,9 @@ run_program() {
 lab_environment() {
 	export LAB_QEMU=$QEMU_IMAGE/qemu-system-x86_64 LAB_KERNEL=$KERNEL_IMAGE/bzImage LAB_INITRD=$INITRD
 	export LAB_FIRMWARE=/usr/share/seabios:/usr/share/qemu LAB_ACCEL=$ACCEL LAB_BUILD=$BUILD
+	LAB_RELEASE=$(cat "$KERNEL_IMAGE/release")
+	LAB_QEMU_VERSION=$("$LAB_QEMU" --version | awk 'NR == 1 { print $4 }')
+	export LAB_RELEASE LAB_QEMU_VERSION
 }
 
 # run_suite SUITE: on this machine, or wherever this shell runs.
@@ -88,6 +91,7 @@ suites_in_host() {
 	for suite in "$@"; do
 		say "suite $suite, in the nested host ($(host_accel))"
 		mkdir -p "$RUN/host"
+		rm -f "$RUN/host/counts"
 		host_run "$RUN/host" "$REPO/tests/lab/in-host" suite "$suite" <"/dev/null" >"$RUN/host/console.txt" ||
 			say "the nested host's run ended with status $?"
 		if [ -f "$RUN/host/counts" ]; then
@@ -99,7 +103,7 @@ suites_in_host() {
 			failed=$((failed + 1))
 			tail -n 40 "$RUN/host/console.txt" >&2
 		fi
-		if grep -nE 'WARNING:|BUG:|Oops|KASAN|possible (recursive|circular)|Call Trace' "$RUN/host/host.log" >&2; then
+		if ! "$BUILD/tests/vm/kernel-log-check" "$RUN/host/host.log" >&2; then
 			say "FAILED: the host's kernel complained"
 			failed=$((failed + 1))
 		fi
