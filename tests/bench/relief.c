@@ -3,11 +3,13 @@
  * From pressure to memory: how long after a guest's kernel notices that it is short does its allocator have memory, by
  * the path on which it came?  The guest's driver measures, from the event to the pages freed.
  *
- * Two guests take turns in filling themselves with anonymous memory, a little at a time:
+ * Guests fill themselves with anonymous memory, a little less at a time than a relief brings:
  *
  *	credit	the ceiling is far above what the guest uses; no controller is asked
- *	reserve	a real memtided with more budget than both guests hold
+ *	reserve	a real memtided with more budget than its guests hold
  *	donor	a real memtided whose budget is used up: what one guest gets, the other one gives first
+ *
+ * memtided runs without a policy, whose rounds would hand out memory as credit before it is asked for.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -24,8 +26,9 @@
 
 #define RAM		(2560 * MIB)
 #define LOW		(320 * MIB)
+#define FULL		(1600 * MIB)
 #define SAMPLES		200
-#define STEP		(24 * MIB)	/* less than a relief brings: pressure comes in separate spells */
+#define STEP		(56 * MIB)	/* less than a relief brings: pressure comes in separate spells */
 #define PAUSE_MS	110		/* between steps: the driver takes ever more when reliefs follow within 100 ms */
 #define TURNS_MAX	40
 #define TIMEOUT_MS	60000
@@ -64,7 +67,7 @@ static int fill_slowly(struct vm *vm, uint64_t until)
 		r = vm_ask(vm, NULL, "fill %llu", STEP);
 		poll(NULL, 0, PAUSE_MS);
 	}
-	return r ? r : vm_ask(vm, NULL, "keep 0");
+	return r;
 }
 
 static int credit_turn(struct vm *vm, struct steer *steer, struct times *t)
@@ -79,12 +82,9 @@ static int credit_turn(struct vm *vm, struct steer *steer, struct times *t)
 		return r;
 	steer_set(steer, LOW, RAM, 0, &generation);
 	r = steer_wait_fence(steer, generation, TIMEOUT_MS);
-	for (int i = 0; i < 80 && !r && t->n < SAMPLES; i++) {
-		r = vm_ask(vm, NULL, "fill %llu", STEP);
-		while (!r && steer_poll_event(steer, VIRTIO_TIDE_EV_RELIEF, &event))
-			add_time(t, event.a);
-		poll(NULL, 0, PAUSE_MS);
-	}
+	r = r ? r : fill_slowly(vm, FULL);
+	while (!r && steer_poll_event(steer, VIRTIO_TIDE_EV_RELIEF, &event))
+		add_time(t, event.a);
 	return r ? r : vm_ask(vm, NULL, "keep 0");
 }
 
@@ -103,8 +103,10 @@ static int measure_credit(struct times *t)
 	r = r ? r : vm_spawn(&options, &vm);
 	r = r ? r : steer_accept(steer);
 	r = r ? r : vm_wait(vm);
-	for (int turn = 0; turn < TURNS_MAX && !r && t->n < SAMPLES; turn++)
+	for (int turn = 0; turn < TURNS_MAX && !r && t->n < SAMPLES; turn++) {
 		r = credit_turn(vm, steer, t);
+		fprintf(stderr, "relief: credit: %zu samples\n", t->n);
+	}
 	steer_free(steer);
 	if (vm_stop(vm))
 		r = r ? r : -EBADMSG;
@@ -134,58 +136,96 @@ static int collect(struct controller *c, const char *path, int64_t *next, struct
 	return 0;
 }
 
-static int start_pair(struct controller *c, struct vm *vm[2])
+static int start_guests(struct controller *c, struct vm *vm[2], int count)
 {
 	static const char *const names[2] = { "one", "two" };
 	int r = 0;
 
-	for (int i = 0; i < 2 && !r; i++) {
+	for (int i = 0; i < count && !r; i++) {
 		struct vm_options o = { .name = names[i], .memory_bytes = RAM, .tide = true, .no_report = true,
 					.modules = "virtio_tide", .vmm_socket = controller_vmm_socket(c) };
 
 		r = vm_spawn(&o, &vm[i]);
 	}
-	for (int i = 0; i < 2 && !r; i++)
+	for (int i = 0; i < count && !r; i++)
 		r = vm_wait(vm[i]);
 	return r;
 }
 
-/* Waits until the idle guests have come down to about @bytes each. */
-static int wait_low(struct controller *c, const char *name, uint64_t bytes)
+/* What an administrator would do with "memtide vm set". */
+static int set(struct controller *c, const char *name, const char *what, uint64_t value)
 {
-	for (int i = 0; i < TIMEOUT_MS / 20; i++) {
+	return controller_call(c, "vm.set", json_pack("{s:s, s:I}", "vm", name, what, (json_int_t)value), NULL);
+}
+
+/* Waits until what the guest is charged has come down to @bytes. */
+static int wait_charged(struct controller *c, const char *name, uint64_t bytes)
+{
+	for (int i = 0; i < TIMEOUT_MS / 10; i++) {
 		json_t *vm = controller_vm(c, name);
-		uint64_t usable = json_integer_value(json_object_get(vm, "usable"));
+		uint64_t charged = json_integer_value(json_object_get(vm, "charged"));
 
 		json_decref(vm);
-		if (usable && usable <= bytes)
+		if (charged && charged <= bytes)
 			return 0;
-		poll(NULL, 0, 20);
+		poll(NULL, 0, 10);
 	}
 	fprintf(stderr, "relief: %s does not come down to %" PRIu64 " MiB\n", name, (uint64_t)(bytes / MIB));
 	return -ETIMEDOUT;
 }
 
-static int measure_managed(const char *path, uint64_t budget, uint64_t reserve, uint64_t fill, struct times *t)
+/* Takes all but @bytes from the guest and then allows it all of its memory: what it gets it has to ask for. */
+static int empty(struct controller *c, const char *name, uint64_t bytes)
 {
-	struct controller *c = NULL;
+	int r = set(c, name, "maximum", bytes);
+
+	r = r ? r : wait_charged(c, name, bytes);
+	return r ? r : set(c, name, "maximum", RAM);
+}
+
+static int reserve_turn(struct controller *c, struct vm *vm[2], int turn)
+{
+	int r = empty(c, "one", LOW);
+
+	r = r ? r : fill_slowly(vm[0], FULL);
+	return r ? r : vm_ask(vm[0], NULL, "keep 0");
+}
+
+/* All that is shared belongs to the one that is filled now, and the other one has it. */
+static int donor_turn(struct controller *c, struct vm *vm[2], int turn)
+{
+	static const char *const names[2] = { "one", "two" };
+	int r = 0;
+
+	if (!turn) {
+		r = empty(c, "one", LOW);
+		r = r ? r : empty(c, "two", FULL);
+	}
+	r = r ? r : set(c, names[!(turn % 2)], "shares", 1);
+	r = r ? r : set(c, names[turn % 2], "shares", 1000000);
+	r = r ? r : fill_slowly(vm[turn % 2], FULL - LOW);
+	return r ? r : vm_ask(vm[turn % 2], NULL, "keep 0");
+}
+
+static int measure_managed(const char *path, uint64_t budget, int guests,
+			   int (*run_turn)(struct controller *c, struct vm *vm[2], int turn), struct times *t)
+{
 	struct vm *vm[2] = { NULL, NULL };
+	struct controller *c = NULL;
 	int64_t next = 0;
 	char config[256];
 	int r;
 
-	snprintf(config, sizeof(config), "budget = %lluM\nreserve = %lluM\npolicy = fair\n[default]\nfloor = %lluM\n",
-		 (unsigned long long)(budget / MIB), (unsigned long long)(reserve / MIB), LOW / MIB);
+	snprintf(config, sizeof(config), "budget = %lluM\nreserve = 0\npolicy = none\n[default]\nfloor = %lluM\n",
+		 (unsigned long long)(budget / MIB), LOW / MIB);
 	r = controller_start(config, &c);
-	r = r ? r : start_pair(c, vm);
-	r = r ? r : wait_low(c, "one", 2 * LOW);
-	r = r ? r : wait_low(c, "two", 2 * LOW);
+	r = r ? r : start_guests(c, vm, guests);
 	for (int turn = 0; turn < TURNS_MAX && !r && t->n < SAMPLES; turn++) {
-		r = fill_slowly(vm[turn % 2], fill);
+		r = run_turn(c, vm, turn);
 		r = r ? r : collect(c, path, &next, t);
 		fprintf(stderr, "relief: %s: %zu samples\n", path, t->n);
 	}
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < guests; i++) {
 		if (vm_stop(vm[i]))
 			r = r ? r : -EBADMSG;
 	}
@@ -204,10 +244,8 @@ int main(int argc, char **argv)
 	bench_parse(argc, argv, 1, &options);
 	r = measure_credit(&credit);
 	fprintf(stderr, "relief: credit: %zu samples\n", credit.n);
-	/* room for both, and all of it for relief: what a guest asks for it gets from what is free */
-	r = r ? r : measure_managed("reserve", 2 * RAM, 2 * RAM - 4 * LOW, 1600 * MIB, &reserve);
-	/* less than one guest at its fullest and the other one's floor: the rest is with the other one */
-	r = r ? r : measure_managed("donor", 2000 * MIB, 0, 1200 * MIB, &donor);
+	r = r ? r : measure_managed("reserve", RAM, 1, reserve_turn, &reserve);
+	r = r ? r : measure_managed("donor", LOW + FULL, 2, donor_turn, &donor);
 	if (r) {
 		fprintf(stderr, "relief: %s\n", strerror(-r));
 		return 1;
