@@ -137,13 +137,34 @@ static void tide_batch_merge(struct tide_batch *batch)
 }
 
 /*
- * Puts everything that was freed in front of the gives, and a fence behind them if one is due.  The
- * blocks of the batch were allocated before this: a block that relief freed and that is given again
- * has its take in here or in an earlier batch.
- *
- * The fence may count on the gives of this batch, since the device skips it where one of them
- * fails, but not on those of a batch still under way.  From here on relief raises usable memory to
- * the ceiling at most.
+ * Makes the fence that is due part of @batch, behind its gives, if usable memory will be at the
+ * ceiling with it.  The last batch of a run counts on those still under way and says so: the device
+ * fails its fence where one of them has failed.  A fence without gives waits until none is under
+ * way.  From here on relief raises usable memory to the ceiling at most.
+ */
+static void tide_batch_fence(struct tide *tide, struct tide_batch *batch)
+{
+	unsigned long coming = batch->pages, given;
+	struct virtio_tide_range *range;
+
+	if (tide->orders.generation == tide->fence_sent)
+		return;
+	if (batch->gives)
+		coming += tide->in_flight_pages;
+	if (tide_usable(tide) > tide->orders.ceiling + coming)
+		return;
+	batch->fence = tide->orders.generation;
+	tide->fence_sent = batch->fence;
+	given = coming > batch->pages ? tide->given_pages + coming : 0;
+	range = &batch->range[TIDE_TAKES + batch->gives];
+	tide_range_set(range, VIRTIO_TIDE_FENCE, 0, given);
+	range->address = cpu_to_le64(batch->fence);
+}
+
+/*
+ * Puts everything that was freed in front of the gives, and a fence behind them.  The blocks of the
+ * batch were allocated before this: a block that relief freed and that is given again has its take
+ * in here or in an earlier batch.
  */
 static void tide_batch_seal(struct tide *tide, struct tide_batch *batch)
 {
@@ -157,18 +178,8 @@ static void tide_batch_seal(struct tide *tide, struct tide_batch *batch)
 	for (i = 0; i < batch->takes; i++)
 		tide_range_set(range + i, VIRTIO_TIDE_TAKE, untold[i].pfn, untold[i].pages);
 	tide->nr_untold = 0;
-	if (tide->orders.generation != tide->fence_sent &&
-	    tide_usable(tide) <= tide->orders.ceiling + batch->pages) {
-		batch->fence = tide->orders.generation;
-		tide->fence_sent = batch->fence;
-	}
+	tide_batch_fence(tide, batch);
 	spin_unlock(&tide->lock);
-
-	if (batch->fence) {
-		range = &batch->range[TIDE_TAKES + batch->gives];
-		tide_range_set(range, VIRTIO_TIDE_FENCE, 0, 0);
-		range->address = cpu_to_le64(batch->fence);
-	}
 }
 
 /* Whether the give of @page is among the @nr ranges from @range on. */
@@ -240,6 +251,7 @@ static int tide_batch_settle(struct tide *tide, struct tide_batch *batch)
 	switch (status) {
 	case VIRTIO_TIDE_OK:
 	case VIRTIO_TIDE_BAD_RANGE:
+	case VIRTIO_TIDE_NOT_GIVEN:
 		return 0;
 	case VIRTIO_TIDE_INHIBITED:
 		tide_config_read(tide);
@@ -302,16 +314,24 @@ int tide_batch_post(struct tide *tide, struct tide_batch *batch)
  */
 int tide_batch_reap(struct tide *tide)
 {
+	struct virtqueue *vq = tide->give_vq;
 	struct tide_batch *batch;
 	unsigned int len;
 
-	/* The timeout is for a device that went away without an interrupt. */
-	do {
-		wait_event_timeout(tide->acked, (batch = virtqueue_get_buf(tide->give_vq, &len)) ||
-				   virtqueue_is_broken(tide->give_vq), HZ);
-		if (!batch && virtqueue_is_broken(tide->give_vq))
+	/*
+	 * Interrupts are for here only, and not one for each batch: they would hold up the filling
+	 * of the others, and a device whose emulation runs in turns with the guest.
+	 */
+	batch = virtqueue_get_buf(vq, &len);
+	while (!batch) {
+		if (virtqueue_is_broken(vq))
 			return -EIO;
-	} while (!batch);
+		virtqueue_enable_cb_delayed(vq);
+		/* The timeout is for a device that went away without an interrupt. */
+		wait_event_timeout(tide->acked, (batch = virtqueue_get_buf(vq, &len)) ||
+				   virtqueue_is_broken(vq), HZ);
+		virtqueue_disable_cb(vq);
+	}
 
 	tide->in_flight--;
 	tide->in_flight_pages -= batch->pages;

@@ -57,6 +57,7 @@ static int tide_queues_init(struct tide *tide)
 	if (err)
 		return err;
 	tide->give_vq = vqs[VIRTIO_TIDE_VQ_GIVE];
+	virtqueue_disable_cb(tide->give_vq);	/* tide_batch_reap() enables it */
 	tide->report_vq = vqs[VIRTIO_TIDE_VQ_REPORT];
 	return 0;
 }

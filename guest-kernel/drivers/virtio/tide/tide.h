@@ -43,7 +43,7 @@
 #define TIDE_HUGE_PAGES		((unsigned long)VIRTIO_TIDE_HUGE_SIZE >> PAGE_SHIFT)
 
 /* The device works on some batches while others are filled and settled. */
-#define TIDE_BATCHES		4
+#define TIDE_BATCHES		8
 /*
  * Slots for takes in each batch, and the size of the untold table: the table always fits a batch,
  * so a batch can always carry everything that was freed before it.

@@ -85,7 +85,8 @@ VIRTIO_TIDE_ASSERT_SIZE(struct virtio_tide_config, 16);
  *	waits for it.
  * VIRTIO_TIDE_FENCE: all gives before it are done and usable is at most the ceiling that
  *	came with state generation "address"; from here on the guest keeps to that ceiling.
- *	"length" is zero.
+ *	"length" is what the guest then has given, if all buffers before this one are carried
+ *	out to the end: with less given the device fails the fence.  Zero if none is under way.
  */
 enum virtio_tide_kind {
 	VIRTIO_TIDE_GIVE	= 1,
@@ -96,7 +97,7 @@ enum virtio_tide_kind {
 /**
  * struct virtio_tide_range - one step of a batch
  * @address: guest physical address, or the generation of a fence
- * @length: bytes, a multiple of VIRTIO_TIDE_PAGE_SIZE
+ * @length: bytes, a multiple of VIRTIO_TIDE_PAGE_SIZE; see VIRTIO_TIDE_FENCE
  * @kind: enum virtio_tide_kind
  * @reserved: zero
  */
@@ -118,6 +119,7 @@ enum virtio_tide_status {
 	VIRTIO_TIDE_BAD_RANGE	= 2,	/* not RAM that may be given, misaligned, or too long */
 	VIRTIO_TIDE_BAD_KIND	= 3,
 	VIRTIO_TIDE_FAILED	= 4,	/* the host could not drop the memory */
+	VIRTIO_TIDE_NOT_GIVEN	= 5,	/* less is given than the fence says */
 };
 
 /**

@@ -326,8 +326,12 @@ static void fence(VirtIOTide *s)
     const struct virtio_tide_range *range = &batch->range[batch->next];
     struct tide_counters *counters = &s->pages.counters;
 
-    if (range->length || range->address > UINT32_MAX) {
+    if (range->length % VIRTIO_TIDE_PAGE_SIZE || range->address > UINT32_MAX) {
         batch_fail(s, VIRTIO_TIDE_BAD_RANGE);
+        return;
+    }
+    if (range->length > s->ranges.given_bytes) {
+        batch_fail(s, VIRTIO_TIDE_NOT_GIVEN);
         return;
     }
     counters->fence_generation = range->address;
@@ -444,6 +448,20 @@ static void report_drop(VirtIOTide *s)
 
 /* Both queues */
 
+/* While the device is at work it finds what comes in by itself: a guest that fills the next batch is not held up. */
+static void set_notification(VirtIOTide *s, bool on)
+{
+    virtio_queue_set_notification(s->give_vq, on);
+    if (s->report_vq) {
+        virtio_queue_set_notification(s->report_vq, on);
+    }
+}
+
+static bool step(VirtIOTide *s)
+{
+    return batch_step(s) || report_step(s);
+}
+
 static void work(void *opaque)
 {
     VirtIOTide *s = opaque;
@@ -454,9 +472,15 @@ static void work(void *opaque)
     if (!vdev->vm_running || !(vdev->status & VIRTIO_CONFIG_S_DRIVER_OK)) {
         return;     /* set_status() starts it again */
     }
+    set_notification(s, false);
     do {
-        if (!batch_step(s) && !report_step(s)) {
-            return;
+        if (!step(s)) {
+            /* Something may have come just before the guest saw that it has to notify. */
+            set_notification(s, true);
+            if (!step(s)) {
+                return;
+            }
+            set_notification(s, false);
         }
     } while (get_clock() < end);
     qemu_bh_schedule(s->bh);
