@@ -2,6 +2,9 @@
 /*
  * One VM: its process, its regions and doorbells, what it was last heard to say, and the steps that bring what the
  * ledger has decided to the guest.  What to decide is not decided here.
+ *
+ * What a VM's process and its guest may do to the daemon is bounded in the vm-*.c files: every value of theirs is
+ * read once through vmm/lib, bells cost tokens, and nothing waits for them without a timer.
  */
 #ifndef MEMTIDED_VM_H
 #define MEMTIDED_VM_H
@@ -131,6 +134,10 @@ struct vm {
 	struct memtide_histogram *relief_ns;	/* by enum virtio_tide_path; NULL until there is one */
 };
 
+/*
+ * vm.c: coming, going, and a VM as the others see it
+ */
+
 /**
  * vm_new() - take a VM into management
  * @hello: checked for form; taken over on success
@@ -150,14 +157,41 @@ void vm_free(struct vm *vm);
 /* The same device has connected again: its new socket is taken over. */
 void vm_reconnected(struct vm *vm, int socket);
 
+/* The VM as decide.h wants it. */
+struct decide_vm vm_decide_view(const struct vm *vm);
+uint32_t vm_balance_flags(const struct vm *vm);
+bool vm_managed(const struct vm *vm);
+const char *vm_state_name(const struct vm *vm);
+
+/* What its QEMU may need beside the guest's memory. */
+uint64_t vm_overhead(const struct vm *vm);
+
+/* Ask the processor for what vm_read_stats() and vm_follow_counters() look at first. */
+void vm_prefetch(const struct vm *vm);
+
+/*
+ * vm-steps.c: deciding, and carrying out
+ */
+
 /*
  * Decide on a ceiling and a target.  @purse as for the ledger.  The steps follow by themselves.  0 or what
  * memtide_ledger_set() says.
  */
 int vm_set(struct vm *vm, uint64_t ceiling, uint64_t target, enum memtide_ledger_purse purse);
 
+int vm_release(struct vm *vm, bool release);
+int vm_change_terms(struct vm *vm, uint64_t floor, uint64_t maximum, uint32_t shares,
+		    struct memtide_errtext *errtext);
+
 /* Take the next steps of what is under way, as far as they go without waiting. */
 void vm_step(struct vm *vm);
+
+/* Tell a guest that nothing more is to be had. */
+void vm_deny(struct vm *vm);
+
+/*
+ * vm-counters.c: what QEMU and the host count
+ */
 
 /* Read the device's counters, and let the ledger know. */
 void vm_observe(struct vm *vm);
@@ -165,8 +199,12 @@ void vm_observe(struct vm *vm);
 /* The same, and the steps that follow, if the device has counted anything since. */
 void vm_follow_counters(struct vm *vm);
 
-/* Ask the processor for what the next two functions look at first. */
-void vm_prefetch(const struct vm *vm);
+/* Resident memory without QEMU's overhead, or MEMTIDE_LEDGER_UNKNOWN. */
+uint64_t vm_resident(const struct vm *vm);
+
+/*
+ * vm-stats.c: what the guest says of its memory
+ */
 
 /* Take over the guest's statistics if there are new ones.  Returns whether there were. */
 bool vm_read_stats(struct vm *vm);
@@ -176,26 +214,12 @@ uint64_t vm_available(const struct vm *vm);
 uint64_t vm_stats_age_ns(const struct vm *vm);
 bool vm_stats_stale(const struct vm *vm);
 
-/* Tell a guest that nothing more is to be had. */
-void vm_deny(struct vm *vm);
+/*
+ * vm-grant.c: whether a grant was used
+ */
 
 /* Look whether the last grant was used. */
 void vm_judge_grant(struct vm *vm);
 void vm_watch_grant(struct vm *vm, uint64_t granted);
-
-/* The VM as decide.h wants it. */
-struct decide_vm vm_decide_view(const struct vm *vm);
-uint32_t vm_balance_flags(const struct vm *vm);
-bool vm_managed(const struct vm *vm);
-
-/* Resident memory without QEMU's overhead, or MEMTIDE_LEDGER_UNKNOWN. */
-uint64_t vm_resident(const struct vm *vm);
-uint64_t vm_overhead(const struct vm *vm);
-
-int vm_release(struct vm *vm, bool release);
-int vm_change_terms(struct vm *vm, uint64_t floor, uint64_t maximum, uint32_t shares,
-		    struct memtide_errtext *errtext);
-
-const char *vm_state_name(const struct vm *vm);
 
 #endif
