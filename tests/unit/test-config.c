@@ -41,6 +41,7 @@ static void test_without_a_file(void **state)
 	assert_string_equal(config.vmm_socket, MEMTIDE_VMM_PATH);
 	assert_null(config.group);
 	assert_int_equal(config.reserve, 256 * MIB);
+	assert_int_equal(config.log_size, 16 * MIB);
 	assert_int_equal(config.defaults.floor, 256 * MIB);
 	assert_int_equal(config.defaults.shares, 100);
 	assert_int_equal(config.nr_vms, 0);
@@ -112,6 +113,7 @@ static void test_wrong_values(void **state)
 	assert_refused("[daemon]\n\n\nreserve = 300T\n",
 		       "test.conf:4: reserve = 300T: more than the limit of 256T");
 	assert_refused("[daemon]\nlog-size = 1K\n", "test.conf:2: log-size = 1K: out of range 64K to 1G");
+	assert_refused("[daemon]\nlog-size = 1025M\n", "test.conf:2: log-size = 1025M: out of range 64K to 1G");
 	assert_refused("[daemon]\nadmission = maybe\n",
 		       "test.conf:2: admission = maybe: write refuse or throttle");
 	assert_refused("[daemon]\noffenders = hang\n", "test.conf:2: offenders = hang: write throttle or kill");

@@ -28,7 +28,9 @@
 #define INVALID_REQUEST	-32600
 /* Of a line, for what is around the entries or VMs. */
 #define LINE_ROOM	(MEMTIDE_CONTROL_LINE_MAX - 64 * 1024)
+/* The log may be long: of a VM's entries the last few are shown, as far as they are among these newest ones. */
 #define VM_DECISIONS	10
+#define VM_DECISIONS_AMONG	2048
 
 static json_t *size_json(uint64_t bytes)
 {
@@ -380,27 +382,33 @@ static void method_vm_list(struct control_request *request)
 	control_reply(request, json);
 }
 
+static json_t *decisions_json(const struct vm *vm)
+{
+	const struct decision_log *log = vm->manager->log;
+	uint64_t seq = decision_log_next(log), end = seq > VM_DECISIONS_AMONG ? seq - VM_DECISIONS_AMONG : 1;
+	const struct decision *entry;
+	json_t *json = json_array();
+
+	while (seq > end && json_array_size(json) < VM_DECISIONS) {
+		entry = decision_log_from(log, --seq);
+		if (!entry || entry->seq != seq)
+			break;
+		if (entry->vm_id == vm->id)
+			json_array_insert_new(json, 0, entry_json(entry));
+	}
+	return json;
+}
+
 static void method_vm_show(struct control_request *request)
 {
 	struct vm *vm = find_vm(request);
-	const struct decision *entry;
-	json_t *json, *decisions;
-	uint64_t seq;
+	json_t *json;
 
 	if (!vm)
 		return;
 	json = vm_json(vm);
 	json_object_set_new(json, "stats", stats_json(vm));
-	decisions = json_array();
-	seq = decision_log_next(vm->manager->log);
-	while (seq > 1 && json_array_size(decisions) < VM_DECISIONS) {
-		entry = decision_log_from(vm->manager->log, --seq);
-		if (!entry || entry->seq != seq)
-			break;
-		if (entry->vm_id == vm->id)
-			json_array_insert_new(decisions, 0, entry_json(entry));
-	}
-	json_object_set_new(json, "decisions", decisions);
+	json_object_set_new(json, "decisions", decisions_json(vm));
 	control_reply(request, json);
 }
 
@@ -520,34 +528,57 @@ static void method_resume(struct control_request *request)
 	pause_or_resume(request, false);
 }
 
-/* "next" is the number to give as "after" in order to go on. */
-static void method_log(struct control_request *request)
+/* Entries behind @seq, as many as fit a line.  Returns the number of the last one of them. */
+static uint64_t put_entries_after(const struct decision_log *log, uint64_t seq, json_t *entries)
 {
-	struct manager *manager = control_client_manager(request->client);
-	const json_t *after = json_object_get(request->params, "after");
 	const struct decision *entry;
-	json_t *entries = json_array();
-	uint64_t seq = json_integer_value(after) > 0 ? (uint64_t)json_integer_value(after) : 0;
 	size_t used = 0;
 
-	while (used < LINE_ROOM && (entry = decision_log_from(manager->log, seq + 1))) {
+	while ((entry = decision_log_from(log, seq + 1))) {
 		json_t *json = entry_json(entry);
 
 		used += json_dumpb(json, NULL, 0, JSON_COMPACT) + 1;
-		if (used < LINE_ROOM) {
-			json_array_append(entries, json);
-			seq = entry->seq;
+		if (used >= LINE_ROOM) {
+			json_decref(json);
+			break;
 		}
-		json_decref(json);
-		/* Without a place to start from the newest ones count. */
-		if (!after && used >= LINE_ROOM / 2 && json_array_size(entries) > 1) {
-			json_t *first = json_array_get(entries, 0);
-
-			used -= json_dumpb(first, NULL, 0, JSON_COMPACT) + 1;
-			json_array_remove(entries, 0);
-		}
+		json_array_append_new(entries, json);
+		seq = entry->seq;
 	}
-	control_reply(request, json_pack("{s:o, s:I}", "entries", entries, "next", (json_int_t)seq));
+	return seq;
+}
+
+/* The newest entries, as many as fit half a line.  From the end: there may be millions before them. */
+static uint64_t put_newest_entries(const struct decision_log *log, json_t *entries)
+{
+	uint64_t last = decision_log_next(log) - 1;
+	const struct decision *entry;
+	size_t used = 0;
+
+	for (uint64_t seq = last; seq; seq--) {
+		entry = decision_log_from(log, seq);
+		if (!entry || entry->seq != seq || used >= LINE_ROOM / 2)
+			break;
+		json_array_insert_new(entries, 0, entry_json(entry));
+		used += json_dumpb(json_array_get(entries, 0), NULL, 0, JSON_COMPACT) + 1;
+	}
+	return last;
+}
+
+/* "next" is the number to give as "after" in order to go on. */
+static void method_log(struct control_request *request)
+{
+	const struct decision_log *log = control_client_manager(request->client)->log;
+	const json_t *after = json_object_get(request->params, "after");
+	json_t *entries = json_array();
+	uint64_t next;
+
+	if (after)
+		next = put_entries_after(log, json_integer_value(after) > 0 ? (uint64_t)json_integer_value(after) : 0,
+					 entries);
+	else
+		next = put_newest_entries(log, entries);
+	control_reply(request, json_pack("{s:o, s:I}", "entries", entries, "next", (json_int_t)next));
 	if (json_is_true(json_object_get(request->params, "follow")))
 		control_client_follow(request->client);
 }

@@ -25,25 +25,27 @@
 #define LINES_BURST		200
 
 struct decision_log {
-	struct decision entry[DECISION_LOG_ENTRIES];
 	uint64_t next;			/* number of the next entry */
 	struct decide_tokens lines;
 	unsigned long unwritten;
 	void (*listener)(void *arg, const struct decision *entry);
 	void *listener_arg;
+	uint64_t places;
+	struct decision entry[];
 };
 
 static struct decision *slot(struct decision_log *log, uint64_t seq)
 {
-	return &log->entry[seq % DECISION_LOG_ENTRIES];
+	return &log->entry[seq % log->places];
 }
 
-int decision_log_new(struct decision_log **ret)
+int decision_log_new(size_t bytes, struct decision_log **ret)
 {
-	struct decision_log *log = calloc(1, sizeof(*log));
+	struct decision_log *log = calloc(1, bytes);
 
 	if (!log)
 		return -ENOMEM;
+	log->places = (bytes - sizeof(*log)) / sizeof(log->entry[0]);
 	log->next = 1;
 	*ret = log;
 	return 0;
@@ -124,11 +126,11 @@ void decision_log_end(struct decision_log *log, uint64_t seq, uint64_t achieved,
 
 const struct decision *decision_log_from(const struct decision_log *log, uint64_t seq)
 {
-	if (seq + DECISION_LOG_ENTRIES <= log->next)
-		seq = log->next - DECISION_LOG_ENTRIES + 1;	/* the oldest one's place may hold a draft */
+	if (log->next >= log->places && seq <= log->next - log->places)
+		seq = log->next - log->places + 1;	/* the oldest one's place may hold a draft */
 	if (!seq)
 		seq = 1;
-	return seq < log->next ? &log->entry[seq % DECISION_LOG_ENTRIES] : NULL;
+	return seq < log->next ? &log->entry[seq % log->places] : NULL;
 }
 
 uint64_t decision_log_next(const struct decision_log *log)

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What was decided, why, and what came of it: the last DECISION_LOG_ENTRIES entries in memory, for `memtide log`,
- * and a line each for the journal as far as a rate allows.
+ * What was decided, why, and what came of it: the last entries in memory, for `memtide log`, and a line each for
+ * the journal as far as a rate allows.
  */
 #ifndef MEMTIDED_DECISION_LOG_H
 #define MEMTIDED_DECISION_LOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "log.h"
 
-#define DECISION_LOG_ENTRIES	2048	/* a power of two */
 #define DECISION_MESSAGE_MAX	256
 #define DECISION_NAME_MAX	64
 #define DECISION_UNDER_WAY	UINT64_MAX
@@ -96,7 +96,11 @@ struct decision {
 
 struct decision_log;
 
-int decision_log_new(struct decision_log **ret);
+/*
+ * A log that takes @bytes of memory, all of it here and now, and overwrites its oldest entries when they are full.
+ * The configuration sees to it that it holds a hundred at least.  0 or -ENOMEM.
+ */
+int decision_log_new(size_t bytes, struct decision_log **ret);
 void decision_log_free(struct decision_log *log);
 
 /* Called after each entry that is added or ended; it may not add one. */

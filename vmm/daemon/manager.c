@@ -162,6 +162,8 @@ static int check_restart(const struct memtide_config *old, const struct memtide_
 {
 	if (strcmp(old->vmm_socket, new->vmm_socket) || strcmp(old->control_socket, new->control_socket))
 		return memtide_errtext_set(errtext, -EBUSY, "other sockets need a restart");
+	if (old->log_size != new->log_size)
+		return memtide_errtext_set(errtext, -EBUSY, "another log-size needs a restart");
 	if (strcmp(old->policy, new->policy))
 		return memtide_errtext_set(errtext, -EBUSY,
 					   "policy %s instead of %s: use \"memtide policy load %s\", or restart",
@@ -368,7 +370,7 @@ static int set_up(struct manager *manager, struct memtide_errtext *errtext)
 		return memtide_errtext_set(errtext, r, "cannot create an io_uring: %s%s", strerror(-r),
 					   r == -EPERM ? " (see /proc/sys/kernel/io_uring_disabled)" : "");
 	raise_file_limit();
-	r = decision_log_new(&manager->log);
+	r = decision_log_new(manager->config.log_size, &manager->log);
 	if (r >= 0)
 		r = relief_init(manager);
 	if (r >= 0)

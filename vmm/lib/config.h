@@ -10,7 +10,7 @@
  *	vmm-socket = /run/memtide/vmm.sock
  *	control-socket = /run/memtide/control.sock
  *	group = memtide			its members may read over the control socket; none if unset
- *	log-size = 16M			how much of the decision log is kept
+ *	log-size = 16M			memory for the decision log, 64K to 1G; the oldest entries go
  *	admission = throttle		no room for a VM's maximum at its start: "refuse" it, or "throttle" it
  *	offenders = throttle		a VM above its ceiling is held back ("throttle") or killed ("kill")
  *	dry-run = no			decide and log, but do nothing

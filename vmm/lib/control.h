@@ -16,7 +16,8 @@
  *				     what was decided on a claim), nr_vms, vms: [ vm ... ], vms_left_out? (as many as do
  *				     not fit a line) }
  *   vm.list { from? }		-> { vms: [ vm ... ], vms_left_out? }	"from": how many to skip
- *   vm.show { vm }		-> vm, with "stats": { ... guest statistics ... } and "decisions": [ last ten log entries ]
+ *   vm.show { vm }		-> vm, with "stats": { ... guest statistics ... } and "decisions": [ its last ten log
+ *				     entries, as far as they are among the newest 2,048 of all ]
  *   vm.set { vm, floor?, maximum?, shares? }	-> vm		(sizes in bytes)
  *   vm.release { vm }		-> vm		all memory back to the VM, then left alone
  *   vm.adopt { vm }		-> vm		managed again after a release
