@@ -570,12 +570,12 @@ static void method_log(struct control_request *request)
 {
 	const struct decision_log *log = control_client_manager(request->client)->log;
 	const json_t *after = json_object_get(request->params, "after");
+	json_int_t seq = json_integer_value(after);
 	json_t *entries = json_array();
 	uint64_t next;
 
 	if (after)
-		next = put_entries_after(log, json_integer_value(after) > 0 ? (uint64_t)json_integer_value(after) : 0,
-					 entries);
+		next = put_entries_after(log, seq > 0 ? (uint64_t)seq : 0, entries);
 	else
 		next = put_newest_entries(log, entries);
 	control_reply(request, json_pack("{s:o, s:I}", "entries", entries, "next", (json_int_t)next));

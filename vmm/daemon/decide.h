@@ -12,7 +12,7 @@
 #define DECIDE_UNIT		(UINT64_C(2) << 20)
 /* Smaller changes than this are not worth waking a guest for, except to reach its floor or its maximum. */
 #define DECIDE_MIN_CHANGE	(UINT64_C(4) << 20)
-/* A claim is granted at least this much: less is gone before the next claim can be made. */
+/* A claim counts for at least this much: less is gone before the next claim can be made. */
 #define DECIDE_MIN_GRANT	(UINT64_C(8) << 20)
 /* ... and at most this much at once: what a guest needs beyond it, it asks for again when this is used. */
 #define DECIDE_MAX_GRANT	(UINT64_C(1) << 30)
@@ -80,7 +80,8 @@ uint64_t decide_lowest(const struct decide_vm *vm);
 
 /*
  * How much of @wanted a claim is worth for a guest that left @unused grants in a row unused: half as much with
- * each of them, and less what it still has unused.  A multiple of DECIDE_UNIT, zero at its maximum.
+ * each of them, and less what it still has unused.  A multiple of DECIDE_UNIT, or what is left to its
+ * maximum.
  */
 uint64_t decide_claim(const struct decide_vm *vm, uint64_t wanted, unsigned int unused);
 

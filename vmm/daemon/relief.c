@@ -21,12 +21,12 @@
 #define DONORS			8
 /* Statistics of a donor may be this old; else it is asked for new ones first. */
 #define DONOR_STATS_NS		NSEC_PER_SEC
-/* An idle guest answers a refresh within one wake-up of a virtual CPU.  Who takes longer is passed over. */
+/* An idle guest answers a refresh within one wake-up of a virtual CPU.  Who takes longer gives unheard. */
 #define ANSWER_NS		(20 * NSEC_PER_MSEC)
 #define ANSWER_LOOK_NS		(1 * NSEC_PER_MSEC)
 /* A search looks at every VM, so under a storm of claims one search serves them all. */
 #define SEARCH_EVERY_NS		(5 * NSEC_PER_MSEC)
-/* A guest waits no longer than this for donors: its own bound is about as long. */
+/* How long a claim stands; as long as in the guest (claim_ms of its driver), which then makes another. */
 #define WAIT_NS			NSEC_PER_SEC
 
 struct donor {
@@ -204,7 +204,7 @@ static bool is_coming(const struct vm *vm)
 				loop_now(vm->manager->loop) - vm->last_lower_ns < WAIT_NS);
 }
 
-/* How much is waited for, and how much is already coming down. */
+/* How much is waited for beyond what is already coming down. */
 static uint64_t missing(struct manager *manager)
 {
 	uint64_t wanted = 0, coming = 0;
@@ -324,7 +324,7 @@ void relief_fini(struct manager *manager)
 	loop_timer_unregister(manager->loop, &manager->relief.timer);
 }
 
-void relief_claim(struct vm *vm, uint64_t wanted, bool oom)
+void relief_claim(struct vm *vm, uint64_t wanted)
 {
 	struct manager *manager = vm->manager;
 
@@ -336,7 +336,7 @@ void relief_claim(struct vm *vm, uint64_t wanted, bool oom)
 	vm_follow_counters(vm);
 	vm->wanted = wanted;
 	if (!grant(vm, vm->waiting ? VIRTIO_TIDE_PATH_DONOR : VIRTIO_TIDE_PATH_RESERVE)) {
-		/* Met, or it has all that it may ever have. */
+		/* Met, or worth nothing: it is at its maximum, or has not used what it got. */
 		dequeue(vm);
 		if (vm->wanted == wanted)
 			vm_deny(vm);

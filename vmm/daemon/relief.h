@@ -7,7 +7,6 @@
 #ifndef MEMTIDED_RELIEF_H
 #define MEMTIDED_RELIEF_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "loop.h"
@@ -26,8 +25,8 @@ struct relief {
 int relief_init(struct manager *manager);
 void relief_fini(struct manager *manager);
 
-/* @vm claims @wanted bytes above its ceiling; @oom: a task is about to be killed there. */
-void relief_claim(struct vm *vm, uint64_t wanted, bool oom);
+/* @vm claims @wanted bytes above its ceiling. */
+void relief_claim(struct vm *vm, uint64_t wanted);
 
 /* @vm's pressure is over, or it is gone. */
 void relief_forget(struct vm *vm);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What a policy answers are wishes: each is bounded by decide.c and then needs room in the ledger.  Those that
- * shrink go first; what there is no room for is up to the round that runs when they have come down.
+ * What a policy answers is bounded by decide.c and then needs room in the ledger.  Those that shrink go first; who
+ * grows gets what there is room for, and nothing is kept of the rest: when others have come down there is a round
+ * again, with answers of its own.
  */
 #include "round.h"
 
@@ -22,7 +23,7 @@
 /* Rounds for something that happened: at once, then at most so often, and at most this part of the time. */
 #define MIN_INTERVAL_NS		(100 * NSEC_PER_MSEC)
 #define DUTY			50
-/* Rounds because nothing happened; more often while guests report that their memory is busy. */
+/* Rounds because nothing happened; more often while there is a deficit, or a guest under pressure or busy. */
 #define TICK_NS			(2 * NSEC_PER_SEC)
 #define TICK_BUSY_NS		NSEC_PER_SEC
 /* Answers to refreshes are waited for this long, and a round asks at most this many guests. */
@@ -201,10 +202,7 @@ static void log_answer(struct vm *vm, const struct balance_table *table, const s
 	manager->round.decisions++;
 }
 
-/*
- * A rise that the ledger has no room for goes as far as it can; when something has come down there is a round
- * again.
- */
+/* A rise that the ledger has no room for goes as far as it can. */
 static void fit_into_ledger(struct vm *vm, struct decide_change *change)
 {
 	uint64_t most = memtide_ledger_most(&vm->ledger, MEMTIDE_LEDGER_ORDINARY);
@@ -224,7 +222,7 @@ static void apply_row(struct vm *vm, const struct balance_table *table, const st
 	struct decide_change change;
 	struct decide_vm view;
 
-	/* Before anything of the VM is touched: most rows are like this one was. */
+	/* Most rows stay as they are, and then nothing of the VM itself is touched. */
 	if (row->reason == BALANCE_KEEP || row->reason >= BALANCE_REASONS ||
 	    raise != (row->new_ceiling > row->ceiling))
 		return;

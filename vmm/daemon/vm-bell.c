@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The eventfds that a guest and its QEMU ring, which cost them tokens: nobody rings so often that the others are not
- * heard.
+ * The eventfds that a guest and its QEMU ring, which cost them tokens: nobody rings so often that the others are
+ * not heard.
  */
 #include "vm-internal.h"
 

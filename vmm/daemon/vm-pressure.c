@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What a guest says over its doorbell: that it needs memory, how it was relieved, that all is quiet again.  What is
- * done about a claim is in relief.c.
+ * What a guest says over its doorbell: that it needs memory, how it was relieved, that all is quiet again.
+ * What is done about a claim is in relief.c.
  */
 #include "vm-internal.h"
 
@@ -92,7 +92,7 @@ void vm_doorbell_rung(struct vm *vm)
 		vm->pressed = true;
 		vm->pressed_ns = vm_now(vm);
 		vm->wanted = wanted;
-		relief_claim(vm, wanted, vm->oom);
+		relief_claim(vm, wanted);
 		memtide_histogram_add(&vm->manager->decide_ns, loop_clock() - vm_now(vm));
 		round_request(vm->manager, BALANCE_PRESSURE, vm->row);
 	}

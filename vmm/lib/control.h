@@ -9,43 +9,43 @@
  *
  * Methods (params -> result):
  *
- *   status {}			-> { version, pid, uptime_ms, paused, dry_run, policy, budget, budget_mode ("fixed"|"auto"),
- *				     reserve, charged, deficit, ceilings, usable, given, host_total, host_available,
- *				     rounds, decisions, moved_bytes, relief: { credit|reserve|donor: { n, p50_ms, p99_ms, max_ms } },
- *				     round_ms (the last one's), decide: { n, p50_ms, p99_ms, max_ms } (from wake-up to
- *				     what was decided on a claim), nr_vms, vms: [ vm ... ], vms_left_out? (as many as do
- *				     not fit a line) }
- *   vm.list { from? }		-> { vms: [ vm ... ], vms_left_out? }	"from": how many to skip
- *   vm.show { vm }		-> vm, with "stats": { ... guest statistics ... } and "decisions": [ its last ten log
- *				     entries, as far as they are among the newest 2,048 of all ]
- *   vm.set { vm, floor?, maximum?, shares? }	-> vm		(sizes in bytes)
- *   vm.release { vm }		-> vm		all memory back to the VM, then left alone
- *   vm.adopt { vm }		-> vm		managed again after a release
- *   policy.list {}		-> { policies: [ { name, file, family, active, about } ... ] }
- *   policy.show { policy }	-> { name, file, family, active, about, runs, run_ns_avg, knobs: [ { name, type, value, min,
- *				     max, about } ... ] }
- *   policy.load { policy, knobs?: { NAME: VALUE } }	-> policy.show's.  "policy" is a name in the policy path or, from root, a
- *				     file.  The old policy stays when the new one does not load; the error's data.log
- *				     has the verifier's words.
+ *   status {}	-> { version, pid, uptime_ms, paused, dry_run, policy, budget, budget_mode ("fixed"|"auto"),
+ *		     reserve, charged, deficit, ceilings, usable, given, host_total, host_available, rounds,
+ *		     decisions, moved_bytes, relief: { credit|reserve|donor: { n, p50_ms, p99_ms, max_ms } },
+ *		     round_ms (the last one's), decide: { n, p50_ms, p99_ms, max_ms } (from wake-up to what was
+ *		     decided on a claim), nr_vms, vms: [ vm ... ], vms_left_out? (as many as do not fit a line) }
+ *   vm.list { from? }	-> { vms: [ vm ... ], vms_left_out? }	"from": how many to skip
+ *   vm.show { vm }	-> vm, with "stats": { ... guest statistics ... } and "decisions": [ its last ten log
+ *			   entries, as far as they are among the newest 2,048 of all ]
+ *   vm.set { vm, floor?, maximum?, shares? }	-> vm	(sizes in bytes)
+ *   vm.release { vm }	-> vm	all memory back to the VM, then left alone
+ *   vm.adopt { vm }	-> vm	managed again after a release
+ *   policy.list {}	-> { policies: [ { name, file, family, active, about } ... ] }
+ *   policy.show { policy }	-> { name, file, family, active, about, runs, run_ns_avg, knobs: [ { name, type,
+ *				     value, initial (the policy's own), min, max, about } ... ] }
+ *   policy.load { policy, knobs?: { NAME: VALUE } }	-> policy.show's.  "policy" is a name in the policy path
+ *		     or, from root, a file.  The old policy stays when the new one does not load; the error's
+ *		     data.log has the verifier's words.
  *   pause {} / resume {}	-> { paused }	while paused nobody is asked to give and nothing is granted
  *   log { after?: seq, follow?: bool }	-> { entries: [ entry ... ], next }: entries behind "after", or the newest
- *				     ones; "next" is the "after" to go on with.  With follow, further entries come as
- *				     notifications { method: "log", params: entry } until the client hangs up; one that
- *				     was under way comes again, with the same seq, when it has ended
+ *		     ones; "next" is the "after" to go on with.  With follow, further entries come as
+ *		     notifications { method: "log", params: entry } until the client hangs up; one that was under
+ *		     way comes again, with the same seq, when it has ended
  *
- * vm: { id, name, uuid, pid, cgroup (null where not enforced), state, why, tenant, floor, maximum, shares, entitlement,
- *	 usable, target, ceiling, charged, credit, given, given_huge, resident, enforced, stats_age_ms, pressure, oom_kills,
- *	 relief: as in status, connected, moving (a lowering is under way), unused_grants (in a row), doorbell_floods }
+ * vm: { id, name, uuid, pid, cgroup (null where not enforced), state, why, tenant, floor, maximum, shares,
+ *	 entitlement, usable, target, ceiling, charged, credit, given, given_huge, resident, enforced,
+ *	 stats_age_ms, pressure, oom_kills, relief: as in status, connected, moving (a lowering is under way),
+ *	 unused_grants (in a row), doorbell_floods }
  *	state: "starting" (no driver yet) | "managed" | "stalled" | "inhibited" | "released" | "unanswering"
  *
- * entry: { seq, time_ms, kind, vm, trigger, policy, rule, reason, inputs: { ... }, target_before, target, ceiling_before, ceiling,
- *	 achieved (usable when it ended, null while under way), took_ms, message }
+ * entry: { seq, time_ms, kind, vm, trigger, policy, rule, reason, bounds, inputs: { ... }, target_before, target,
+ *	    ceiling_before, ceiling, achieved (usable when it ended, null while under way), took_ms, message }
  *	bounds: what kept an answer from being followed to the letter: [ "floor" | "maximum" | "step" | ... ]
- *	kind: "decision" | "relief" | "vm" | "policy" | "limit" | "host" | "control" | "error"; message is one sentence for
- *	people: what, why, measured value, limit
+ *	kind: "decision" | "relief" | "vm" | "policy" | "limit" | "host" | "control" | "error"
+ *	message: one sentence for people: what, why, measured value, limit
  *
- * Errors: code -32601 unknown method, -32602 wrong params (message names the value, the limit and the mend), 1 no such
- * VM, 2 not allowed, 3 refused by the ledger, 4 policy does not load, 5 busy, 6 not managed.
+ * Errors: code -32601 unknown method, -32602 wrong params (message names the value, the limit and the mend), 1 no
+ * such VM, 2 not allowed, 3 refused by the ledger, 4 policy does not load, 5 busy, 6 not managed.
  */
 #ifndef MEMTIDE_CONTROL_H
 #define MEMTIDE_CONTROL_H
