@@ -18,6 +18,8 @@
 
 #define BALANCE_VERSION		1
 #define BALANCE_MAX_VMS		16384
+/* A value that the guest does not tell. */
+#define BALANCE_UNKNOWN		(~0ULL)
 
 /* Why a round runs. */
 enum balance_trigger {
@@ -85,6 +87,7 @@ enum balance_reason {
  * @new_ceiling: answer, >= new_target
  * @reason: answer, enum balance_reason
  * @rule: answer: the policy's own number for the rule that decided, for its log
+ * @cpu_rate: microseconds per second in which the guest's CPUs were not idle, all together, or BALANCE_UNKNOWN
  * @reserved: zero
  */
 struct balance_vm {
@@ -117,7 +120,8 @@ struct balance_vm {
 	__u64 new_ceiling;
 	__u32 reason;
 	__u32 rule;
-	__u64 reserved[4];
+	__u64 cpu_rate;
+	__u64 reserved[3];
 };
 
 /**

@@ -82,7 +82,7 @@ struct guest {
 	uint64_t operations, refaults, refaults_seen, refaults_sampled;
 	double rate;
 	uint64_t rate_ms;
-	bool pressed, lowering;
+	bool pressed, lowering, worked;
 	uint64_t wanted, pressed_ms, pressure_ms, not_before_ms;
 	uint32_t oom_kills;
 };
@@ -333,6 +333,7 @@ static void fill_table(struct world *w, struct balance_table *t, unsigned int tr
 		row->file = cache_bytes(g);
 		row->file_active = cache_bytes(g) / 2;
 		row->refault_file_rate = g->rate;
+		row->cpu_rate = g->worked || g->burst_goal ? 1000000 : 1000;
 	}
 	t->host.version = BALANCE_VERSION;
 	t->host.nr_vms = GUESTS;
@@ -479,7 +480,8 @@ static void tell_story(struct world *w)
 	if (at == w->story->phase_ms / 3 + BURST_MS + BURST_HOLD_MS)
 		last->burst = last->burst_goal = 0;
 	for (unsigned int i = 0; i < GUESTS; i++) {
-		if ((i + GUESTS - phase % GUESTS) % GUESTS < w->story->active)
+		w->guest[i].worked = (i + GUESTS - phase % GUESTS) % GUESTS < w->story->active;
+		if (w->guest[i].worked)
 			work(&w->guest[i], w->story);
 		burst(w, &w->guest[i]);
 	}

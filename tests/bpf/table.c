@@ -61,6 +61,7 @@ struct balance_vm *put_vm(struct balance_table *table, uint32_t i, uint64_t size
 	vm->floor = floor;
 	vm->maximum = maximum;
 	vm->usable = vm->target = vm->ceiling = vm->charged = size;
+	vm->cpu_rate = BALANCE_UNKNOWN;
 	if (table->host.nr_vms <= i)
 		table->host.nr_vms = i + 1;
 	return vm;

@@ -200,6 +200,29 @@ static void test_regrets(void **state)
 	}
 }
 
+/* ... but one that does not run at all does not read from its cache either. */
+static void test_resting_is_idle_whatever_was_regretted(void **state)
+{
+	put(0, ENTITLED, BUSY);
+	put(1, ENTITLED, 0);
+	put(2, ENTITLED - 64 * MIB, 0);
+	run_round(policy, 1000);
+	run_round(policy, 4000);
+	carry_out(table);
+	table->vm[1].refault_file_rate = BUSY;
+	table->vm[1].available = 0;
+	run_round(policy, 5000);
+	carry_out(table);
+	table->vm[1].refault_file_rate = 0;
+	table->vm[1].available = GIB / 2;
+	table->vm[1].cpu_rate = 1000000;
+	run_round(policy, 8000);
+	assert_int_not_equal(table->vm[1].reason, BALANCE_SHRINK_IDLE);
+	table->vm[1].cpu_rate = 1000;
+	run_round(policy, 8500);
+	assert_int_equal(table->vm[1].reason, BALANCE_SHRINK_IDLE);
+}
+
 static void test_a_smaller_budget(void **state)
 {
 	put(0, ENTITLED, BUSY);
@@ -327,6 +350,7 @@ int main(void)
 		TEST(test_others_are_left_alone),
 		TEST(test_waits_for_what_was_asked),
 		TEST(test_regrets),
+		TEST(test_resting_is_idle_whatever_was_regretted),
 		TEST(test_a_smaller_budget),
 		TEST(test_raises_to_the_floor),
 		TEST(test_settles),

@@ -143,6 +143,7 @@ static json_t *stats_json(const struct vm *vm)
 		{ "swap_out", s->swap_out }, { "alloc_stall", s->alloc_stall }, { "oom_kill", s->oom_kill },
 		{ "pressure", s->pressure }, { "refault_file_rate", vm->rates.refault_file },
 		{ "refault_anon_rate", vm->rates.refault_anon }, { "psi_some_rate", vm->rates.psi_some },
+		{ "cpu_us", s->cpu_us }, { "cpu_rate", vm->rates.cpu },
 	};
 	json_t *json = json_object();
 

@@ -75,6 +75,7 @@ static void fill_row(struct manager *manager, struct vm *vm, struct balance_vm *
 	row->scan_direct_rate = vm->rates.scan_direct;
 	row->swap_rate = vm->rates.swap;
 	row->psi_some_rate = vm->rates.psi_some;
+	row->cpu_rate = vm->rates.cpu;
 	row->pressure_events = vm->pressure_events;
 	vm->pressure_events = 0;
 	age = (now - vm->pressed_ns) / NSEC_PER_MSEC;

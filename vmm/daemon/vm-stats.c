@@ -6,6 +6,7 @@
 #include "vm-internal.h"
 
 #include "relief.h"
+#include "tide_balance.h"
 
 #include <string.h>
 
@@ -88,6 +89,7 @@ static void update_rates(struct vm *vm, uint64_t now)
 		vm->rates.scan_direct = rate(new->scan_direct, old->scan_direct, ns);
 		vm->rates.swap = rate(new->swap_in, old->swap_in, ns) + rate(new->swap_out, old->swap_out, ns);
 		vm->rates.psi_some = rate(new->psi_some_us, old->psi_some_us, ns);
+		vm->rates.cpu = new->cpu_us ? rate(new->cpu_us, old->cpu_us, ns) : BALANCE_UNKNOWN;
 	}
 	vm->stats_base = *new;
 	vm->base_ns = now;

@@ -34,6 +34,7 @@ struct vm_rates {
 	uint64_t scan_direct;
 	uint64_t swap;
 	uint64_t psi_some;
+	uint64_t cpu;		/* microseconds, of all CPUs; BALANCE_UNKNOWN if the guest cannot tell */
 };
 
 /* An eventfd that the guest or its QEMU rings, with a bound on how often it is listened to. */

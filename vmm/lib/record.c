@@ -161,6 +161,7 @@ int memtide_stats_read(const struct virtio_tide_stats *shared, uint64_t ram_byte
 		.alloc_stall = le64toh(wire.alloc_stall),
 		.oom_kill = le64toh(wire.oom_kill),
 		.pressure = le64toh(wire.pressure),
+		.cpu_us = le64toh(wire.cpu_us),
 	};
 	for (int i = 0; i < VIRTIO_TIDE_PATHS; i++) {
 		ret_stats->relief[i] = le64toh(wire.relief[i]);
@@ -196,6 +197,7 @@ void memtide_stats_write(struct virtio_tide_stats *shared, const struct memtide_
 		.alloc_stall = htole64(stats->alloc_stall),
 		.oom_kill = htole64(stats->oom_kill),
 		.pressure = htole64(stats->pressure),
+		.cpu_us = htole64(stats->cpu_us),
 	};
 
 	for (int i = 0; i < VIRTIO_TIDE_PATHS; i++) {

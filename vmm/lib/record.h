@@ -89,6 +89,7 @@ struct memtide_stats {
 	uint64_t alloc_stall;
 	uint64_t oom_kill;
 	uint64_t pressure;
+	uint64_t cpu_us;	/* zero: the guest cannot tell */
 	uint64_t relief[VIRTIO_TIDE_PATHS];
 	uint64_t relief_max_ns[VIRTIO_TIDE_PATHS];
 };

@@ -249,6 +249,8 @@ enum virtio_tide_path {
  * @pressure: pressure events seen by the driver
  * @relief: per path, how often pressure was relieved
  * @relief_max_ns: per path, the longest time from pressure to memory in the allocator
+ * @cpu_us: time that CPUs were not idle, of all CPUs together (zero where the guest cannot tell)
+ * @reserved: zero
  */
 struct virtio_tide_stats {
 	__le32 seq;
@@ -277,7 +279,8 @@ struct virtio_tide_stats {
 	__le64 pressure;
 	__le64 relief[VIRTIO_TIDE_PATHS];
 	__le64 relief_max_ns[VIRTIO_TIDE_PATHS];
-	__le64 reserved[2];
+	__le64 cpu_us;
+	__le64 reserved;
 };
 
 VIRTIO_TIDE_ASSERT_SIZE(struct virtio_tide_stats, 256);
