@@ -132,8 +132,8 @@ static void add_devices(struct arguments *a, const struct vm_options *o, int qmp
 	add(a, "virtserialport,chardev=agent,name=org.memtide.agent");
 	if (o->disk) {
 		add(a, "-drive");
-		add(a, "if=none,id=disk0,format=raw,readonly=on,cache=none,file=%s,throttling.iops-total=%u", o->disk,
-		    o->disk_iops);
+		add(a, "if=none,id=disk0,format=raw,readonly=on,cache=none,file=%s,throttling.iops-total=%u,"
+		    "throttling.bps-total=%llu", o->disk, o->disk_iops, (unsigned long long)o->disk_bytes);
 		add(a, "-device");
 		add(a, "virtio-blk-pci,drive=disk0");
 	}

@@ -36,7 +36,8 @@ struct vm_options {
 	bool balloon;		/* has a stock virtio-balloon device, id balloon0 */
 	bool balloon_report;	/* ... that offers free page reporting */
 	const char *disk;	/* raw image or block device, read only, /dev/vda in the guest */
-	unsigned int disk_iops;	/* its limit; 0: none */
+	unsigned int disk_iops;	/* its limits a second; 0: none */
+	uint64_t disk_bytes;
 	const char *uuid;
 	const char *modules;	/* loaded at start, separated by ','; NULL: none */
 	const char *append;	/* more kernel arguments */
