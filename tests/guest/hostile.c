@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <linux/kernel-page-flags.h>
 #include <linux/virtio_tide.h>
 
 #include "hostile.h"
@@ -16,6 +17,7 @@
 #define TIDE_DEVICE	(0x1040 + VIRTIO_ID_TIDE)	/* PCI ids of modern virtio devices, virtio 1.2, 4.1.2.1 */
 #define DOORBELL	VIRTIO_TIDE_STATE_SIZE		/* the second region lies behind the first */
 #define BAR_BYTES	(2 * VIRTIO_TIDE_STATE_SIZE)
+#define PAGE_BYTES	4096
 
 static unsigned char *bar;
 
@@ -115,4 +117,30 @@ int hostile_claim(uint64_t bytes, unsigned int count)
 		usleep(1000);
 	}
 	return 0;
+}
+
+int hostile_retouch(uint64_t *ret_bytes)
+{
+	int flags = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC), mem = open("/dev/mem", O_WRONLY | O_CLOEXEC);
+	uint64_t flag[512], pfn = 0;
+	ssize_t n = 0;
+	int r = 0;
+
+	*ret_bytes = 0;
+	while (flags >= 0 && mem >= 0 && !r && (n = read(flags, flag, sizeof(flag))) > 0) {
+		for (size_t i = 0; i < n / sizeof(flag[0]) && !r; i++, pfn++) {
+			if (!(flag[i] & 1ULL << KPF_OFFLINE))
+				continue;
+			if (pwrite(mem, "retouched", 9, pfn * PAGE_BYTES) < 0)
+				r = -errno;
+			*ret_bytes += PAGE_BYTES;
+		}
+	}
+	if (flags < 0 || mem < 0 || n < 0)
+		r = -errno;
+	if (flags >= 0)
+		close(flags);
+	if (mem >= 0)
+		close(mem);
+	return r;
 }

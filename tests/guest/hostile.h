@@ -11,5 +11,10 @@ int hostile_garbage(unsigned int rounds);
 int hostile_flood(uint64_t count);
 /* Claims pressure for @bytes, @count times, with a doorbell each, and statistics of a guest in need. */
 int hostile_claim(uint64_t bytes, unsigned int count);
+/*
+ * Writes to every page that the driver has given (and has marked as offline, a moment later), so that the host has to
+ * provide it again.  Returns 0, and how many bytes in *@ret_bytes.
+ */
+int hostile_retouch(uint64_t *ret_bytes);
 
 #endif /* TESTS_GUEST_HOSTILE_H */

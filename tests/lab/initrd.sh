@@ -4,7 +4,7 @@
 # The guests' whole user space: busybox, our agent, and the kernel modules that tests load.
 
 # Modules that are put into /modules, where the kernel has them.
-INITRD_MODULES="virtio_tide virtio_balloon virtio_mem virtio virtio_ring virtio_pci virtio_pci_legacy_dev
+INITRD_MODULES="virtio_tide virtio_balloon virtio virtio_ring virtio_pci virtio_pci_legacy_dev
 	virtio_pci_modern_dev virtio_console virtio_blk"
 
 # initrd_build OUT MODULE-DIR [MODULE-FILE...]: files given by name win over those of the folder.

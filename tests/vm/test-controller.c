@@ -260,6 +260,57 @@ static void test_a_liar_gains_nothing(void **state)
 	assert_within_budget(w);
 }
 
+static bool retouches(struct world *w, int i, uint64_t bytes)
+{
+	uint64_t touched;
+
+	assert_int_equal(vm_ask_number(w->vm[i], &touched, "retouch"), 0);
+	return touched >= bytes;
+}
+
+static void test_touching_what_was_given_gains_nothing(void **state)
+{
+	struct world *w = &world;
+	uint64_t before, after, ceiling;
+
+	open_world(w, 3, BUDGET + 300 * MIB);
+	WAIT_FOR(vm_number(w, 2, "usable") <= RAM / 2);
+	ceiling = vm_number(w, 2, "ceiling");
+	assert_int_equal(vm_resident(w->vm[2], &before), 0);
+	WAIT_FOR(retouches(w, 2, RAM / 4));
+	assert_int_equal(vm_resident(w->vm[2], &after), 0);
+	assert_true(after > before + RAM / 8);
+	/* the host had to provide it, but it counts as given all the same */
+	assert_true(vm_number(w, 2, "ceiling") <= ceiling);
+	for (int i = 0; i < 2; i++) {
+		uint64_t share = vm_number(w, i, "entitlement") - 120 * MIB;
+
+		assert_int_equal(vm_ask(w->vm[i], NULL, "fill %llu", share / MIB * MIB), 0);
+		assert_int_equal(vm_ask(w->vm[i], NULL, "check"), 0);
+	}
+	assert_within_budget(w);
+	assert_no_oom(w);
+}
+
+/* A file of a VM's cgroup: its number, or that of the line "KEY number". */
+static uint64_t read_cgroup(int i, const char *file, const char *key)
+{
+	char path[160], line[64];
+	size_t length = strlen(key);
+	uint64_t value = UINT64_MAX;
+	FILE *f;
+
+	snprintf(path, sizeof(path), CGROUP "/%s/%s", names[i], file);
+	f = fopen(path, "re");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f)) {
+		if (strncmp(line, key, length) == 0)
+			value = strtoull(line + length, NULL, 10);
+	}
+	fclose(f);
+	return value;
+}
+
 static uint64_t read_limit(int i)
 {
 	char path[160], text[64] = "";
@@ -302,6 +353,32 @@ static void test_limits_follow_ceilings(void **state)
 	assert_no_oom(w);
 }
 
+/* What it may not have it does not get: each page beyond its limit costs it more time than the one before. */
+static void test_limits_stop_who_touches_what_was_given(void **state)
+{
+	struct world *w = &world;
+	uint64_t stopped, ceiling;
+
+	if (!have_cgroup2()) {
+		print_message("no cgroup v2 with the memory controller on this machine\n");
+		skip();
+	}
+	open_world(w, 2, BUDGET);
+	WAIT_FOR(vm_number(w, 1, "usable") <= RAM / 2 && limit_follows(w, 1));
+	ceiling = vm_number(w, 1, "ceiling");
+	stopped = read_cgroup(1, "memory.events", "high ");
+	assert_int_equal(vm_tell(w->vm[1], "retouch"), 0);
+	WAIT_FOR(read_cgroup(1, "memory.events", "high ") > stopped + 10);
+	assert_int_equal(vm_ask(w->vm[0], NULL, "fill %llu", NEED), 0);
+	assert_int_equal(vm_ask(w->vm[0], NULL, "check"), 0);
+	assert_true(read_cgroup(1, "memory.current", "") <= read_limit(1) + 32 * MIB);
+	assert_true(read_limit(1) <= ceiling + 160 * MIB);
+	assert_within_budget(w);
+	vm_kill(w->vm[1]);
+	w->count = 1;
+	assert_no_oom(w);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -310,7 +387,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test_teardown(test_a_vm_dies, close_world),
 		cmocka_unit_test_teardown(test_hostile_guest_disturbs_nobody, close_world),
 		cmocka_unit_test_teardown(test_a_liar_gains_nothing, close_world),
+		cmocka_unit_test_teardown(test_touching_what_was_given_gains_nothing, close_world),
 		cmocka_unit_test_teardown(test_limits_follow_ceilings, close_world),
+		cmocka_unit_test_teardown(test_limits_stop_who_touches_what_was_given, close_world),
 	};
 
 	/* one test, or those of a pattern */
