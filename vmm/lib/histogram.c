@@ -52,6 +52,8 @@ uint64_t memtide_histogram_at(const struct memtide_histogram *histogram, unsigne
 	uint64_t want = (uint64_t)(((unsigned __int128)histogram->count * permille + 999) / 1000);
 	uint64_t seen = 0, end;
 
+	if (!histogram->count)
+		return 0;
 	if (!want)
 		want = 1;
 	for (unsigned int i = 0; i < MEMTIDE_HISTOGRAM_BUCKETS; i++) {
