@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What can be asked over the control socket, one function for each method, and what comes over it about VMs and
- * decisions.  Policies are in control-policy.c: those answers come later.
+ * What can be asked over the control socket, one function for each method.  Policies are in control-policy.c:
+ * those answers come later.
  */
 #include "control-methods.h"
 
 #include "control.h"
 #include "control-policy.h"
 #include "control-reply.h"
+#include "control-show.h"
 #include "control-socket.h"
-#include "decide.h"
 #include "manager.h"
 #include "policy.h"
 #include "vm.h"
@@ -22,241 +22,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tide_balance.h"
-
 #define PARSE_ERROR	-32700
 #define INVALID_REQUEST	-32600
 /* Of a line, for what is around the entries or VMs. */
 #define LINE_ROOM	(MEMTIDE_CONTROL_LINE_MAX - 64 * 1024)
+/* In lists the resident sizes may be as old as this.  With a budget of "auto" they are always younger. */
+#define LIST_AGE_NS	(10 * NSEC_PER_SEC)
 /* The log may be long: of a VM's entries the last few are shown, as far as they are among these newest ones. */
 #define VM_DECISIONS	10
 #define VM_DECISIONS_AMONG	2048
-
-static json_t *size_json(uint64_t bytes)
-{
-	return json_integer((json_int_t)bytes);
-}
-
-static json_t *percentiles(const struct memtide_histogram *ns)
-{
-	json_t *json = json_object();
-
-	json_object_set_new(json, "n", json_integer((json_int_t)ns->count));
-	json_object_set_new(json, "p50_ms", json_real(memtide_histogram_at(ns, 500) / 1e6));
-	json_object_set_new(json, "p99_ms", json_real(memtide_histogram_at(ns, 990) / 1e6));
-	json_object_set_new(json, "max_ms", json_real(ns->max / 1e6));
-	return json;
-}
-
-static json_t *relief_json(const struct memtide_histogram *by_path)
-{
-	static const struct memtide_histogram none;
-
-	return json_pack("{s:o, s:o, s:o}",
-			 "credit", percentiles(by_path ? &by_path[VIRTIO_TIDE_PATH_CREDIT] : &none),
-			 "reserve", percentiles(by_path ? &by_path[VIRTIO_TIDE_PATH_RESERVE] : &none),
-			 "donor", percentiles(by_path ? &by_path[VIRTIO_TIDE_PATH_DONOR] : &none));
-}
-
-static const char *why(const struct vm *vm)
-{
-	const char *state = vm_state_name(vm);
-
-	if (!strcmp(state, "starting"))
-		return "no driver yet: charged its maximum";
-	if (!strcmp(state, "inhibited"))
-		return "gives fail for now: charged its maximum";
-	if (!strcmp(state, "released"))
-		return "taken out of management";
-	if (!strcmp(state, "unanswering"))
-		return "its driver does not answer: charged as before";
-	if (!strcmp(state, "stalled"))
-		return "cannot come down: left alone for a while";
-	if (vm->ledger.throttled)
-		return "throttled: no room for its maximum, its cgroup's limit holds it";
-	return vm->cgroup[0] ? "" : vm->not_enforced;
-}
-
-static uint64_t resident(const struct vm *vm)
-{
-	uint64_t bytes;
-
-	if (vm->cgroup[0] ? !cgroup_read(vm->cgroup, "memory.current", &bytes)
-			  : !process_resident(vm->pid, &bytes))
-		return bytes;
-	return 0;
-}
-
-static json_t *vm_json(const struct vm *vm)
-{
-	const struct memtide_ledger_vm *ledger = &vm->ledger;
-	uint64_t age = vm_stats_age_ns(vm) / NSEC_PER_MSEC;
-	json_t *json = json_object();
-
-	json_object_set_new(json, "id", json_integer((json_int_t)vm->id));
-	json_object_set_new(json, "name", json_stringn_nocheck(vm->name, strlen(vm->name)));
-	json_object_set_new(json, "uuid", vm->has_uuid ? json_string(vm->uuid_text) : json_null());
-	json_object_set_new(json, "pid", json_integer(vm->pid));
-	json_object_set_new(json, "cgroup", vm->cgroup[0] ? json_string(vm->cgroup) : json_null());
-	json_object_set_new(json, "state", json_string(vm_state_name(vm)));
-	json_object_set_new(json, "why", json_string(why(vm)));
-	json_object_set_new(json, "tenant", json_null());
-	json_object_set_new(json, "connected", json_boolean(vm->socket.fd >= 0));
-	json_object_set_new(json, "floor", size_json(ledger->terms.floor));
-	json_object_set_new(json, "maximum", size_json(ledger->terms.maximum));
-	json_object_set_new(json, "shares", json_integer(ledger->terms.shares));
-	json_object_set_new(json, "entitlement", size_json(memtide_ledger_entitlement(ledger)));
-	json_object_set_new(json, "usable", size_json(ledger->usable));
-	json_object_set_new(json, "target", size_json(vm->target));
-	json_object_set_new(json, "ceiling", size_json(ledger->ceiling));
-	json_object_set_new(json, "charged", size_json(ledger->charged));
-	json_object_set_new(json, "credit",
-			    size_json(ledger->ceiling > ledger->usable ? ledger->ceiling - ledger->usable : 0));
-	json_object_set_new(json, "given", size_json(vm->counters.given_bytes));
-	json_object_set_new(json, "given_huge", size_json(vm->counters.given_huge_bytes));
-	json_object_set_new(json, "resident", size_json(resident(vm)));
-	json_object_set_new(json, "enforced", json_boolean(vm->cgroup[0]));
-	json_object_set_new(json, "stats_age_ms", vm->stats_ns ? json_integer((json_int_t)age) : json_null());
-	json_object_set_new(json, "pressure", json_boolean(vm->pressed));
-	json_object_set_new(json, "moving", json_boolean(vm->lowering));
-	json_object_set_new(json, "unused_grants", json_integer(vm->unused));
-	json_object_set_new(json, "doorbell_floods",
-			    json_integer((json_int_t)(vm->doorbell.floods + vm->notify.floods)));
-	json_object_set_new(json, "oom_kills", json_integer((json_int_t)vm->stats.oom_kill));
-	json_object_set_new(json, "relief", relief_json(vm->relief_ns));
-	return json;
-}
-
-static json_t *stats_json(const struct vm *vm)
-{
-	const struct memtide_stats *s = &vm->stats;
-	const struct {
-		const char *name;
-		uint64_t value;
-	} values[] = {
-		{ "total", s->total }, { "free", s->free }, { "available", s->available }, { "anon", s->anon },
-		{ "file", s->file }, { "file_active", s->file_active }, { "slab", s->slab }, { "given", s->given },
-		{ "time_ns", s->time_ns }, { "generation", s->generation }, { "flags", s->flags },
-		{ "refresh", s->refresh }, { "psi_some_us", s->psi_some_us }, { "psi_full_us", s->psi_full_us },
-		{ "refault_file", s->refault_file }, { "refault_anon", s->refault_anon },
-		{ "scan_direct", s->scan_direct }, { "steal_anon", s->steal_anon }, { "swap_in", s->swap_in },
-		{ "swap_out", s->swap_out }, { "alloc_stall", s->alloc_stall }, { "oom_kill", s->oom_kill },
-		{ "pressure", s->pressure }, { "refault_file_rate", vm->rates.refault_file },
-		{ "refault_anon_rate", vm->rates.refault_anon }, { "psi_some_rate", vm->rates.psi_some },
-		{ "cpu_us", s->cpu_us }, { "cpu_rate", vm->rates.cpu },
-	};
-	json_t *json = json_object();
-
-	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
-		json_object_set_new(json, values[i].name, json_integer((json_int_t)(values[i].value & INT64_MAX)));
-	return json;
-}
-
-/* Counters run to 2^64, JSON's numbers do not. */
-static void put_number(json_t *json, const char *name, uint64_t value)
-{
-	json_object_set_new(json, name, json_integer((json_int_t)(value & INT64_MAX)));
-}
-
-static const char *path_name(uint32_t path)
-{
-	switch (path) {
-	case VIRTIO_TIDE_PATH_CREDIT:
-		return "credit";
-	case VIRTIO_TIDE_PATH_RESERVE:
-		return "reserve";
-	default:
-		return "donor";
-	}
-}
-
-static json_t *inputs_json(const struct decision *entry)
-{
-	const struct decision_inputs *in = &entry->inputs;
-	json_t *json = json_object();
-
-	if (entry->path) {
-		json_object_set_new(json, "path", json_string(path_name(entry->path)));
-		put_number(json, "ns", entry->path_ns);
-		put_number(json, "bytes", entry->path_bytes);
-	}
-	if (!entry->has_inputs)
-		return json;
-	put_number(json, "usable", in->usable);
-	put_number(json, "charged", in->charged);
-	put_number(json, "floor", in->floor);
-	put_number(json, "maximum", in->maximum);
-	put_number(json, "entitlement", in->entitlement);
-	put_number(json, "wanted", in->wanted);
-	put_number(json, "available", in->available);
-	put_number(json, "anon", in->anon);
-	put_number(json, "file", in->file);
-	put_number(json, "refault_file_rate", in->refault_file_rate);
-	put_number(json, "refault_anon_rate", in->refault_anon_rate);
-	put_number(json, "psi_some_rate", in->psi_some_rate);
-	put_number(json, "stats_age_ms", in->stats_age_ms);
-	put_number(json, "budget", in->budget);
-	put_number(json, "room", in->room);
-	return json;
-}
-
-/* In the order of enum decide_bound. */
-static json_t *bounds_json(uint32_t bounds)
-{
-	static const char *const names[] = {
-		"unmanaged", "stale", "moving", "stalled", "floor", "maximum", "step", "small", "entitlement",
-		"nonsense",
-	};
-	json_t *json = json_array();
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (bounds & 1u << i)
-			json_array_append_new(json, json_string(names[i]));
-	return json;
-}
-
-static json_t *name_or_null(const char *name)
-{
-	return name && name[0] ? json_string(name) : json_null();
-}
-
-static json_t *entry_json(const struct decision *entry)
-{
-	char text[DECISION_MESSAGE_MAX];
-	json_t *json = json_object();
-
-	json_object_set_new(json, "seq", json_integer((json_int_t)entry->seq));
-	json_object_set_new(json, "time_ms", json_integer((json_int_t)entry->time_ms));
-	json_object_set_new(json, "kind", json_string(decision_kind_name(entry->kind)));
-	json_object_set_new(json, "vm", name_or_null(entry->vm));
-	json_object_set_new(json, "trigger", name_or_null(decision_trigger_name(entry->trigger)));
-	json_object_set_new(json, "policy", name_or_null(entry->policy));
-	json_object_set_new(json, "rule", json_integer(entry->rule));
-	json_object_set_new(json, "reason", name_or_null(decision_reason_name(entry->reason)));
-	json_object_set_new(json, "bounds", bounds_json(entry->bounds));
-	json_object_set_new(json, "inputs", inputs_json(entry));
-	if (entry->ceiling) {
-		json_object_set_new(json, "target_before", size_json(entry->target_before));
-		json_object_set_new(json, "target", size_json(entry->target));
-		json_object_set_new(json, "ceiling_before", size_json(entry->ceiling_before));
-		json_object_set_new(json, "ceiling", size_json(entry->ceiling));
-		json_object_set_new(json, "achieved", entry->achieved == DECISION_UNDER_WAY ? json_null() :
-				    size_json(entry->achieved));
-		json_object_set_new(json, "took_ms", json_integer((json_int_t)entry->took_ms));
-	}
-	json_object_set_new(json, "message", json_string(decision_words(entry, text)));
-	return json;
-}
-
-char *control_format_entry(const struct decision *entry)
-{
-	json_t *json = json_pack("{s:s, s:s, s:o}", "jsonrpc", "2.0", "method", "log", "params",
-				 entry_json(entry));
-	char *text = json_dumps(json, JSON_COMPACT);
-
-	json_decref(json);
-	return text;
-}
 
 /*
  * Which VM
@@ -312,25 +86,25 @@ static struct vm *find_vm(struct control_request *request)
  */
 
 /* As many VMs as fit a line; how many did not is said. */
-static void put_vms(const struct manager *manager, json_t *json, uint32_t from)
+static void put_vms(const struct manager *manager, struct json_text *json, uint32_t from)
 {
-	json_t *vms = json_array();
-	size_t used = 0;
 	uint32_t i;
 
-	for (i = from; i < manager->nr_vms && used < LINE_ROOM; i++) {
-		json_t *vm = vm_json(manager->vms[i]);
+	json_text_begin(json, "vms", '[');
+	for (i = from; i < manager->nr_vms; i++) {
+		size_t before = json->used;
 
-		used += json_dumpb(vm, NULL, 0, JSON_COMPACT) + 1;
-		if (used < LINE_ROOM)
-			json_array_append(vms, vm);
-		else
-			i--;
-		json_decref(vm);
+		json_text_begin(json, NULL, '{');
+		show_vm(json, manager->vms[i], LIST_AGE_NS);
+		json_text_end(json, '}');
+		if (json->used >= LINE_ROOM) {
+			json->used = before;
+			break;
+		}
 	}
-	json_object_set_new(json, "vms", vms);
+	json_text_end(json, ']');
 	if (i < manager->nr_vms)
-		json_object_set_new(json, "vms_left_out", json_integer(manager->nr_vms - i));
+		json_text_number(json, "vms_left_out", manager->nr_vms - i);
 }
 
 static void method_status(struct control_request *request)
@@ -338,79 +112,106 @@ static void method_status(struct control_request *request)
 	const struct manager *m = control_client_manager(request->client);
 	uint64_t usable = 0, given = 0;
 	struct host_memory memory = m->host.memory;
-	json_t *json = json_object();
+	struct json_text json;
 
 	for (uint32_t i = 0; i < m->nr_vms; i++) {
 		usable += m->vms[i]->ledger.usable;
 		given += m->vms[i]->counters.given_bytes;
 	}
 	host_read_memory(&memory);
-	json_object_set_new(json, "version", json_string(MEMTIDE_VERSION));
-	json_object_set_new(json, "pid", json_integer(getpid()));
-	json_object_set_new(json, "uptime_ms",
-			    json_integer((json_int_t)((loop_clock() - m->started_ns) / NSEC_PER_MSEC)));
-	json_object_set_new(json, "paused", json_boolean(m->paused));
-	json_object_set_new(json, "dry_run", json_boolean(m->dry_run));
-	json_object_set_new(json, "policy", m->policy ? json_string(memtide_policy_name(m->policy)) : json_null());
-	json_object_set_new(json, "budget", size_json(m->ledger.budget));
-	json_object_set_new(json, "budget_mode", json_string(m->config.budget_auto ? "auto" : "fixed"));
-	json_object_set_new(json, "reserve", size_json(m->ledger.reserve));
-	json_object_set_new(json, "charged", size_json(m->ledger.charged));
-	json_object_set_new(json, "deficit", size_json(memtide_ledger_deficit(&m->ledger)));
-	json_object_set_new(json, "ceilings", size_json(m->ledger.ceilings));
-	json_object_set_new(json, "usable", size_json(usable));
-	json_object_set_new(json, "given", size_json(given));
-	json_object_set_new(json, "host_total", size_json(memory.total));
-	json_object_set_new(json, "host_available", size_json(memory.available));
-	json_object_set_new(json, "rounds", json_integer((json_int_t)m->round.rounds));
-	json_object_set_new(json, "round_ms", json_real(m->round.took_ns / 1e6));
-	json_object_set_new(json, "decisions", json_integer((json_int_t)m->round.decisions));
-	json_object_set_new(json, "moved_bytes", size_json(m->moved_bytes));
-	json_object_set_new(json, "relief", relief_json(m->relief_ns));
-	json_object_set_new(json, "decide", percentiles(&m->decide_ns));
-	json_object_set_new(json, "nr_vms", json_integer(m->nr_vms));
-	put_vms(m, json, 0);
-	control_reply(request, json);
+	control_reply_begin(request, &json);
+	json_text_string(&json, "version", MEMTIDE_VERSION);
+	json_text_number(&json, "pid", (uint64_t)getpid());
+	json_text_number(&json, "uptime_ms", (loop_clock() - m->started_ns) / NSEC_PER_MSEC);
+	json_text_bool(&json, "paused", m->paused);
+	json_text_bool(&json, "dry_run", m->dry_run);
+	json_text_string(&json, "policy", m->policy ? memtide_policy_name(m->policy) : NULL);
+	json_text_number(&json, "budget", m->ledger.budget);
+	json_text_string(&json, "budget_mode", m->config.budget_auto ? "auto" : "fixed");
+	json_text_number(&json, "reserve", m->ledger.reserve);
+	json_text_number(&json, "charged", m->ledger.charged);
+	json_text_number(&json, "deficit", memtide_ledger_deficit(&m->ledger));
+	json_text_number(&json, "ceilings", m->ledger.ceilings);
+	json_text_number(&json, "usable", usable);
+	json_text_number(&json, "given", given);
+	json_text_number(&json, "host_total", memory.total);
+	json_text_number(&json, "host_available", memory.available);
+	json_text_number(&json, "rounds", m->round.rounds);
+	json_text_ms(&json, "round_ms", m->round.took_ns);
+	json_text_number(&json, "decisions", m->round.decisions);
+	json_text_number(&json, "moved_bytes", m->moved_bytes);
+	json_text_begin(&json, "relief", '{');
+	show_relief(&json, m->relief_ns);
+	json_text_end(&json, '}');
+	json_text_begin(&json, "decide", '{');
+	show_percentiles(&json, &m->decide_ns);
+	json_text_end(&json, '}');
+	json_text_number(&json, "nr_vms", m->nr_vms);
+	put_vms(m, &json, 0);
+	control_reply_end(request, &json);
 }
 
 static void method_vm_list(struct control_request *request)
 {
 	const struct manager *m = control_client_manager(request->client);
-	const json_t *from = json_object_get(request->params, "from");
-	json_t *json = json_object();
+	json_int_t from = json_integer_value(json_object_get(request->params, "from"));
+	struct json_text json;
 
-	put_vms(m, json, json_integer_value(from) > 0 ? (uint32_t)json_integer_value(from) : 0);
-	control_reply(request, json);
+	control_reply_begin(request, &json);
+	put_vms(m, &json, from > 0 ? (uint32_t)from : 0);
+	control_reply_end(request, &json);
 }
 
-static json_t *decisions_json(const struct vm *vm)
+static void put_decision(struct json_text *json, const struct decision *entry)
+{
+	json_text_begin(json, NULL, '{');
+	show_decision(json, entry);
+	json_text_end(json, '}');
+}
+
+static void put_decisions(const struct vm *vm, struct json_text *json)
 {
 	const struct decision_log *log = vm->manager->log;
 	uint64_t seq = decision_log_next(log), end = seq > VM_DECISIONS_AMONG ? seq - VM_DECISIONS_AMONG : 1;
-	const struct decision *entry;
-	json_t *json = json_array();
+	const struct decision *entry, *last[VM_DECISIONS];
+	unsigned int n = 0;
 
-	while (seq > end && json_array_size(json) < VM_DECISIONS) {
+	while (seq > end && n < VM_DECISIONS) {
 		entry = decision_log_from(log, --seq);
 		if (!entry || entry->seq != seq)
 			break;
 		if (entry->vm_id == vm->id)
-			json_array_insert_new(json, 0, entry_json(entry));
+			last[n++] = entry;
 	}
-	return json;
+	json_text_begin(json, "decisions", '[');
+	while (n)
+		put_decision(json, last[--n]);
+	json_text_end(json, ']');
 }
 
 static void method_vm_show(struct control_request *request)
 {
 	struct vm *vm = find_vm(request);
-	json_t *json;
+	struct json_text json;
 
 	if (!vm)
 		return;
-	json = vm_json(vm);
-	json_object_set_new(json, "stats", stats_json(vm));
-	json_object_set_new(json, "decisions", decisions_json(vm));
-	control_reply(request, json);
+	control_reply_begin(request, &json);
+	show_vm(&json, vm, 0);
+	json_text_begin(&json, "stats", '{');
+	show_stats(&json, vm);
+	json_text_end(&json, '}');
+	put_decisions(vm, &json);
+	control_reply_end(request, &json);
+}
+
+static void reply_vm(const struct control_request *request, struct vm *vm)
+{
+	struct json_text json;
+
+	control_reply_begin(request, &json);
+	show_vm(&json, vm, 0);
+	control_reply_end(request, &json);
 }
 
 /*
@@ -468,7 +269,7 @@ static void method_vm_set(struct control_request *request)
 	manager_note(vm->manager, DECISION_CONTROL, LOG_LEVEL_INFO, vm,
 		     "set by hand: floor %" PRIu64 " MiB, maximum %" PRIu64 " MiB, shares %" PRIu64, floor >> 20,
 		     maximum >> 20, shares);
-	control_reply(request, vm_json(vm));
+	reply_vm(request, vm);
 }
 
 static void release_or_adopt(struct control_request *request, bool release)
@@ -498,7 +299,7 @@ static void release_or_adopt(struct control_request *request, bool release)
 	}
 	manager_note(vm->manager, DECISION_CONTROL, LOG_LEVEL_INFO, vm,
 		     release ? "released: all its memory back, then left alone" : "managed again");
-	control_reply(request, vm_json(vm));
+	reply_vm(request, vm);
 }
 
 static void method_vm_release(struct control_request *request)
@@ -514,9 +315,12 @@ static void method_vm_adopt(struct control_request *request)
 static void pause_or_resume(struct control_request *request, bool pause)
 {
 	struct manager *manager = control_client_manager(request->client);
+	struct json_text json;
 
 	manager_set_paused(manager, pause);
-	control_reply(request, json_pack("{s:b}", "paused", manager->paused));
+	control_reply_begin(request, &json);
+	json_text_bool(&json, "paused", manager->paused);
+	control_reply_end(request, &json);
 }
 
 static void method_pause(struct control_request *request)
@@ -530,40 +334,43 @@ static void method_resume(struct control_request *request)
 }
 
 /* Entries behind @seq, as many as fit a line.  Returns the number of the last one of them. */
-static uint64_t put_entries_after(const struct decision_log *log, uint64_t seq, json_t *entries)
+static uint64_t put_entries(const struct decision_log *log, uint64_t seq, struct json_text *json)
 {
 	const struct decision *entry;
-	size_t used = 0;
 
+	json_text_begin(json, "entries", '[');
 	while ((entry = decision_log_from(log, seq + 1))) {
-		json_t *json = entry_json(entry);
+		size_t before = json->used;
 
-		used += json_dumpb(json, NULL, 0, JSON_COMPACT) + 1;
-		if (used >= LINE_ROOM) {
-			json_decref(json);
+		put_decision(json, entry);
+		if (json->used >= LINE_ROOM) {
+			json->used = before;
 			break;
 		}
-		json_array_append_new(entries, json);
 		seq = entry->seq;
 	}
+	json_text_end(json, ']');
 	return seq;
 }
 
-/* The newest entries, as many as fit half a line.  From the end: there may be millions before them. */
-static uint64_t put_newest_entries(const struct decision_log *log, json_t *entries)
+/*
+ * The number behind which the newest entries are, as many as fit half a line.  From the end: there may be a
+ * million before them.
+ */
+static uint64_t before_the_newest(const struct decision_log *log)
 {
-	uint64_t last = decision_log_next(log) - 1;
-	const struct decision *entry;
-	size_t used = 0;
+	uint64_t seq = decision_log_next(log) - 1;
+	struct json_text json = { 0 };
 
-	for (uint64_t seq = last; seq; seq--) {
-		entry = decision_log_from(log, seq);
-		if (!entry || entry->seq != seq || used >= LINE_ROOM / 2)
+	for (; seq && json.used < LINE_ROOM / 2 && !json.failed; seq--) {
+		const struct decision *entry = decision_log_from(log, seq);
+
+		if (entry->seq != seq)
 			break;
-		json_array_insert_new(entries, 0, entry_json(entry));
-		used += json_dumpb(json_array_get(entries, 0), NULL, 0, JSON_COMPACT) + 1;
+		put_decision(&json, entry);
 	}
-	return last;
+	free(json.text);
+	return seq;
 }
 
 /* "next" is the number to give as "after" in order to go on. */
@@ -572,14 +379,12 @@ static void method_log(struct control_request *request)
 	const struct decision_log *log = control_client_manager(request->client)->log;
 	const json_t *after = json_object_get(request->params, "after");
 	json_int_t seq = json_integer_value(after);
-	json_t *entries = json_array();
-	uint64_t next;
+	struct json_text json;
 
-	if (after)
-		next = put_entries_after(log, seq > 0 ? (uint64_t)seq : 0, entries);
-	else
-		next = put_newest_entries(log, entries);
-	control_reply(request, json_pack("{s:o, s:I}", "entries", entries, "next", (json_int_t)next));
+	control_reply_begin(request, &json);
+	json_text_number(&json, "next", put_entries(log, after ? (uint64_t)(seq > 0 ? seq : 0) :
+						    before_the_newest(log), &json));
+	control_reply_end(request, &json);
 	if (json_is_true(json_object_get(request->params, "follow")))
 		control_client_follow(request->client);
 }

@@ -34,6 +34,27 @@ static json_t *envelope(const struct control_request *request)
 	return json;
 }
 
+void control_reply_begin(const struct control_request *request, struct json_text *json)
+{
+	*json = (struct json_text){ 0 };
+	json_text_begin(json, NULL, '{');
+	json_text_string(json, "jsonrpc", "2.0");
+	if (request->id)
+		json_text_value(json, "id", request->id);
+	json_text_begin(json, "result", '{');
+}
+
+void control_reply_end(const struct control_request *request, struct json_text *json)
+{
+	json_text_end(json, '}');
+	json_text_end(json, '}');
+	if (request->id && !json->failed && json->used < MEMTIDE_CONTROL_LINE_MAX)
+		control_client_send(request->client, json->text, json->used);
+	else if (request->id)
+		control_reply_error(request, MEMTIDE_ERROR_BUSY, "the answer does not fit a line");
+	free(json->text);
+}
+
 void control_reply(const struct control_request *request, json_t *result)
 {
 	json_t *json;

@@ -7,6 +7,8 @@
 
 #include <jansson.h>
 
+#include "json-text.h"
+
 struct control_client;
 
 struct control_request {
@@ -15,7 +17,14 @@ struct control_request {
 	json_t *params;		/* borrowed; an object or NULL */
 };
 
-/* Both answer @request for good.  @result is consumed; @data may be NULL, else it is consumed. */
+/*
+ * Each of these answers @request for good.  @result is consumed; @data may be NULL, else it is consumed.
+ */
+
+/* The members of the result are put in between; @json need not be set before, and is gone afterwards. */
+void control_reply_begin(const struct control_request *request, struct json_text *json);
+void control_reply_end(const struct control_request *request, struct json_text *json);
+
 void control_reply(const struct control_request *request, json_t *result);
 __attribute__((format(printf, 3, 4)))
 void control_reply_error(const struct control_request *request, int code, const char *format, ...);

@@ -7,6 +7,7 @@
 
 #include "control.h"
 #include "control-methods.h"
+#include "control-show.h"
 #include "loop.h"
 #include "manager.h"
 #include "socket.h"
@@ -274,17 +275,17 @@ static void accept_ready(struct loop_source *source, uint32_t events)
 static void entry_added(void *arg, const struct decision *entry)
 {
 	struct control_server *server = arg;
-	char *text = NULL;
+	struct json_text json = { 0 };
 
 	for (struct control_client *client = server->clients; client; client = client->next) {
 		if (!client->follows || client->closing)
 			continue;
-		if (!text)
-			text = control_format_entry(entry);
-		if (text)
-			control_client_send(client, text, strlen(text));
+		if (!json.used)
+			show_news(&json, entry);
+		if (!json.failed)
+			control_client_send(client, json.text, json.used);
 	}
-	free(text);
+	free(json.text);
 }
 
 int control_server_new(struct manager *manager, const char *path, struct control_server **ret,

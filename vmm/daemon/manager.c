@@ -95,19 +95,15 @@ void manager_room_changed(struct manager *manager)
 
 void manager_update_budget(struct manager *manager, bool host_pressed)
 {
-	uint64_t resident = 0, overhead = 0, bytes;
+	uint64_t resident = 0, overhead = 0;
 	uint64_t budget = manager->config.budget;
 
 	if (host_read_memory(&manager->host.memory) < 0)
 		return;
 	if (manager->config.budget_auto) {
 		for (uint32_t i = 0; i < manager->nr_vms; i++) {
-			const struct vm *vm = manager->vms[i];
-
-			overhead += vm_overhead(vm);
-			if (vm->cgroup[0] ? !cgroup_read(vm->cgroup, "memory.current", &bytes) :
-					    !process_resident(vm->pid, &bytes))
-				resident += bytes;
+			overhead += vm_overhead(manager->vms[i]);
+			resident += vm_footprint(manager->vms[i], 0);
 		}
 		budget = host_budget(&manager->host.memory, resident, overhead, manager->host.budget,
 				     host_pressed);

@@ -10,6 +10,17 @@
 
 #include "tide_balance.h"
 
+uint64_t vm_footprint(struct vm *vm, uint64_t age_ns)
+{
+	if (vm->footprint_ns && vm_now(vm) - vm->footprint_ns <= age_ns)
+		return vm->footprint;
+	if (vm->cgroup[0] ? cgroup_read(vm->cgroup, "memory.current", &vm->footprint) < 0
+			  : process_resident(vm->pid, &vm->footprint) < 0)
+		vm->footprint = 0;
+	vm->footprint_ns = vm_now(vm);
+	return vm->footprint;
+}
+
 /*
  * Without a cgroup the process's resident size has to do.  It holds things that are not the guest's, such as TCG's
  * translated code: as long as it is small it proves that given memory is free, and when it is large it proves

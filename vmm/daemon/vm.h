@@ -92,6 +92,8 @@ struct vm {
 	char not_enforced[CGROUP_WHY_MAX];
 	struct limit *limit;
 	uint64_t limit_ns;		/* when the write under way was asked for; 0: none */
+	uint64_t footprint;
+	uint64_t footprint_ns;		/* when it was read; 0: never */
 
 	/* What the guest says. */
 	struct memtide_stats stats;
@@ -200,7 +202,13 @@ void vm_observe(struct vm *vm);
 /* The same, and the steps that follow, if the device has counted anything since. */
 void vm_follow_counters(struct vm *vm);
 
-/* Resident memory without QEMU's overhead, or MEMTIDE_LEDGER_UNKNOWN. */
+/*
+ * All that its cgroup, or else its process, has in memory, as it was at most @age_ns ago; 0 if that cannot be
+ * read.  Reading it takes twice as long as all else that is shown of a VM.
+ */
+uint64_t vm_footprint(struct vm *vm, uint64_t age_ns);
+
+/* The guest's part of it as it is now, without QEMU's overhead and caches, or MEMTIDE_LEDGER_UNKNOWN. */
 uint64_t vm_resident(const struct vm *vm);
 
 /*

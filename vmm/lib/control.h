@@ -33,9 +33,9 @@
  *		     way comes again, with the same seq, when it has ended
  *
  * vm: { id, name, uuid, pid, cgroup (null where not enforced), state, why, tenant, floor, maximum, shares,
- *	 entitlement, usable, target, ceiling, charged, credit, given, given_huge, resident, enforced,
- *	 stats_age_ms, pressure, oom_kills, relief: as in status, connected, moving (a lowering is under way),
- *	 unused_grants (in a row), doorbell_floods }
+ *	 entitlement, usable, target, ceiling, charged, credit, given, given_huge, resident (in lists up to ten
+ *	 seconds old), enforced, stats_age_ms, pressure, oom_kills, relief: as in status, connected, moving (a
+ *	 lowering is under way), unused_grants (in a row), doorbell_floods }
  *	state: "starting" (no driver yet) | "managed" | "stalled" | "inhibited" | "released" | "unanswering"
  *
  * entry: { seq, time_ms, kind, vm, trigger, policy, rule, reason, bounds, inputs: { ... }, target_before, target,
