@@ -206,10 +206,9 @@ static int cmd_claim(char **arg)
 
 static int cmd_retouch(char **arg)
 {
-	uint64_t bytes;
-	int r = hostile_retouch(&bytes);
+	int r = hostile_retouch(strtoull(arg[0], NULL, 0));
 
-	return r ? r : ok("%" PRIu64, bytes);
+	return r ? r : ok("done");
 }
 
 static int cmd_log(char **arg)
@@ -248,7 +247,7 @@ static const struct command commands[] = {
 	{ "garbage", 1, cmd_garbage },		/* ROUNDS: random bytes all over the device's region */
 	{ "flood", 1, cmd_flood },		/* COUNT: writes to the doorbell */
 	{ "claim", 2, cmd_claim },		/* BYTES COUNT: pressure that is not there */
-	{ "retouch", 0, cmd_retouch },		/* -> bytes of given memory that it has written to */
+	{ "retouch", 1, cmd_retouch },		/* BYTES: writes to memory that was given, at least so much */
 	{ "log", 0, cmd_log },			/* the kernel log */
 	{ "poweroff", 0, cmd_poweroff },
 };

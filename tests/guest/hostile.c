@@ -119,28 +119,39 @@ int hostile_claim(uint64_t bytes, unsigned int count)
 	return 0;
 }
 
-int hostile_retouch(uint64_t *ret_bytes)
+/* One pass over all pages.  Returns how many bytes were given and are touched now, or a negative errno. */
+static int64_t retouch(int flags, int mem)
 {
-	int flags = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC), mem = open("/dev/mem", O_WRONLY | O_CLOEXEC);
 	uint64_t flag[512], pfn = 0;
-	ssize_t n = 0;
-	int r = 0;
+	int64_t bytes = 0;
+	ssize_t n;
 
-	*ret_bytes = 0;
-	while (flags >= 0 && mem >= 0 && !r && (n = read(flags, flag, sizeof(flag))) > 0) {
-		for (size_t i = 0; i < n / sizeof(flag[0]) && !r; i++, pfn++) {
+	if (lseek(flags, 0, SEEK_SET) < 0)
+		return -errno;
+	while ((n = read(flags, flag, sizeof(flag))) > 0) {
+		for (size_t i = 0; i < n / sizeof(flag[0]); i++, pfn++) {
 			if (!(flag[i] & 1ULL << KPF_OFFLINE))
 				continue;
 			if (pwrite(mem, "retouched", 9, pfn * PAGE_BYTES) < 0)
-				r = -errno;
-			*ret_bytes += PAGE_BYTES;
+				return -errno;
+			bytes += PAGE_BYTES;
 		}
 	}
-	if (flags < 0 || mem < 0 || n < 0)
-		r = -errno;
+	return n < 0 ? -errno : bytes;
+}
+
+int hostile_retouch(uint64_t bytes)
+{
+	int flags = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC), mem = open("/dev/mem", O_WRONLY | O_CLOEXEC);
+	int64_t touched = flags < 0 || mem < 0 ? -errno : 0;
+
+	while (touched >= 0 && (uint64_t)touched < bytes) {
+		touched = retouch(flags, mem);
+		usleep(10000);
+	}
 	if (flags >= 0)
 		close(flags);
 	if (mem >= 0)
 		close(mem);
-	return r;
+	return touched < 0 ? touched : 0;
 }

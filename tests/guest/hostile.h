@@ -12,9 +12,9 @@ int hostile_flood(uint64_t count);
 /* Claims pressure for @bytes, @count times, with a doorbell each, and statistics of a guest in need. */
 int hostile_claim(uint64_t bytes, unsigned int count);
 /*
- * Writes to every page that the driver has given (and has marked as offline, a moment later), so that the host has to
- * provide it again.  Returns 0, and how many bytes in *@ret_bytes.
+ * Writes to every page that the driver has given, so that the host has to provide it again; over and over until @bytes
+ * of them are there at once, since the driver marks what it has given a moment later.  0 or a negative errno.
  */
-int hostile_retouch(uint64_t *ret_bytes);
+int hostile_retouch(uint64_t bytes);
 
 #endif /* TESTS_GUEST_HOSTILE_H */

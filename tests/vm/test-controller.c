@@ -260,28 +260,28 @@ static void test_a_liar_gains_nothing(void **state)
 	assert_within_budget(w);
 }
 
-static bool retouches(struct world *w, int i, uint64_t bytes)
+/* Has a VM come down to @bytes, and no more than that ever. */
+static void limit_vm(struct world *w, int i, uint64_t bytes)
 {
-	uint64_t touched;
+	json_t *params = json_pack("{s:s, s:I}", "vm", names[i], "maximum", (json_int_t)bytes);
 
-	assert_int_equal(vm_ask_number(w->vm[i], &touched, "retouch"), 0);
-	return touched >= bytes;
+	assert_int_equal(controller_call(w->controller, "vm.set", params, NULL), 0);
+	WAIT_FOR(vm_number(w, i, "charged") <= bytes);
 }
 
 static void test_touching_what_was_given_gains_nothing(void **state)
 {
 	struct world *w = &world;
-	uint64_t before, after, ceiling;
+	uint64_t before, after;
 
 	open_world(w, 3, BUDGET + 300 * MIB);
-	WAIT_FOR(vm_number(w, 2, "usable") <= RAM / 2);
-	ceiling = vm_number(w, 2, "ceiling");
+	limit_vm(w, 2, RAM / 2);
 	assert_int_equal(vm_resident(w->vm[2], &before), 0);
-	WAIT_FOR(retouches(w, 2, RAM / 4));
+	assert_int_equal(vm_ask(w->vm[2], NULL, "retouch %llu", RAM / 4), 0);
 	assert_int_equal(vm_resident(w->vm[2], &after), 0);
 	assert_true(after > before + RAM / 8);
 	/* the host had to provide it, but it counts as given all the same */
-	assert_true(vm_number(w, 2, "ceiling") <= ceiling);
+	assert_true(vm_number(w, 2, "ceiling") <= RAM / 2);
 	for (int i = 0; i < 2; i++) {
 		uint64_t share = vm_number(w, i, "entitlement") - 120 * MIB;
 
@@ -357,22 +357,22 @@ static void test_limits_follow_ceilings(void **state)
 static void test_limits_stop_who_touches_what_was_given(void **state)
 {
 	struct world *w = &world;
-	uint64_t stopped, ceiling;
+	uint64_t stopped;
 
 	if (!have_cgroup2()) {
 		print_message("no cgroup v2 with the memory controller on this machine\n");
 		skip();
 	}
 	open_world(w, 2, BUDGET);
-	WAIT_FOR(vm_number(w, 1, "usable") <= RAM / 2 && limit_follows(w, 1));
-	ceiling = vm_number(w, 1, "ceiling");
+	limit_vm(w, 1, RAM / 3);
+	WAIT_FOR(limit_follows(w, 1));
 	stopped = read_cgroup(1, "memory.events", "high ");
-	assert_int_equal(vm_tell(w->vm[1], "retouch"), 0);
+	assert_int_equal(vm_tell(w->vm[1], "retouch %llu", RAM / 2), 0);
 	WAIT_FOR(read_cgroup(1, "memory.events", "high ") > stopped + 10);
 	assert_int_equal(vm_ask(w->vm[0], NULL, "fill %llu", NEED), 0);
 	assert_int_equal(vm_ask(w->vm[0], NULL, "check"), 0);
 	assert_true(read_cgroup(1, "memory.current", "") <= read_limit(1) + 32 * MIB);
-	assert_true(read_limit(1) <= ceiling + 160 * MIB);
+	assert_true(read_limit(1) <= RAM / 3 + 160 * MIB);
 	assert_within_budget(w);
 	vm_kill(w->vm[1]);
 	w->count = 1;
