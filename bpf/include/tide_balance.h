@@ -4,7 +4,7 @@
  *
  * A balance policy is an object with one program `SEC("syscall") int balance(void *unused)` and one array map
  * `table` with a single value of struct balance_table, BPF_F_MMAPABLE, so that the controller fills it without a
- * system call per row.  The program is run with BPF_PROG_RUN: it works on any kernel since 5.17 and cannot harm it.
+ * system call per row.  The program is run with BPF_PROG_RUN: it works on any kernel since 6.0 and cannot harm it.
  * Its answers are wishes: the controller bounds them by floors, maxima, step limits and the ledger, and
  * ignores the answer for a row whose reason is BALANCE_KEEP.
  *

@@ -304,8 +304,8 @@ static void test_loading(void **state)
 	assert_says("processed ");
 	strcat(words, " --json");
 	json = memtide_json(words, 1);
-	json = json_object_get(json_object_get(json, "error"), "data");
-	assert_non_null(json_object_get(json, "log"));
+	assert_non_null(json_object_get(json_object_get(json_object_get(json, "error"), "data"), "log"));
+	json_decref(json);
 	assert_int_equal(memtide("policy list"), 0);
 	assert_says("* proxmox");
 }

@@ -10,9 +10,9 @@ PACKAGES_BUILD="
 	ninja-build pkgconf python3 python3-venv rsync scdoc sparse xz-utils zstd meson
 	libbpf-dev libcmocka-dev libinih-dev libjansson-dev liburing-dev"
 PACKAGES_QEMU="
-	libattr1-dev libfdt-dev libglib2.0-dev libpixman-1-dev python3-pycotap python3-tomli quilt"
+	libattr1-dev libfdt-dev libglib2.0-dev libpixman-1-dev python3-pycotap python3-tomli"
 PACKAGES_RUN="
-	busybox-static e2fsprogs iproute2 procps qemu-system-data seabios socat util-linux"
+	busybox-static e2fsprogs iproute2 procps qemu-system-data seabios util-linux"
 
 # Packages that must come from backports on Debian 12, with the oldest version that will do.
 PACKAGES_BACKPORTS_12="

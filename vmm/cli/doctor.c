@@ -101,7 +101,7 @@ static void check_bpf(struct report *report)
 		     name.release);
 	else
 		find(report, "bpf", WRONG,
-		     "boot a kernel of 5.17 or later with CONFIG_BPF_SYSCALL and CONFIG_BPF_JIT, and no "
+		     "boot a kernel of 6.0 or later with CONFIG_BPF_SYSCALL and CONFIG_BPF_JIT, and no "
 		     "lockdown=confidentiality",
 		     "kernel %s does not run balance policies (syscall programs: %s, bpf_loop: %s)", name.release,
 		     program == 1 ? "yes" : "no", helper == 1 ? "yes" : "no");
