@@ -14,7 +14,7 @@
  * Taking memory is also how idle memory is told from hot memory: a guest that reads all it needs from its cache
  * looks idle until it misses some of it.  A VM that refaults soon after it was shrunk gets back what it had, up
  * to its entitlement before anybody's loan, and from then on has to be calm for longer until it counts as idle,
- * twice as long each time.  That is for guests that are at work: one whose processors rest misses nothing.
+ * twice as long each time.  A guest whose processors rest as well has to be calm for a quarter of that.
  *
  * Idle memory within an entitlement is taxed, after Waldspurger, "Memory Resource Management in VMware ESX Server"
  * (OSDI 2002): of memory that is idle, a VM keeps only a part.  There the rate is 75 %, since memory comes back at
@@ -38,7 +38,7 @@ KNOB(__u32, busy_refaults, 100, 1, 10000000, "refaults per second from which a V
 KNOB(__u64, fill_bytes, 4194304, 4096, 1099511627776, "page cache growing by this much a second is a load, too");
 KNOB(__u32, horizon_ms, 2000, 10, 600000, "a busy VM may grow by as much as it refaults in this time");
 KNOB(__u32, idle_ms, 2000, 100, 3600000, "a VM without refaults and pressure for this long is idle");
-KNOB(__u32, idle_cpu_us, 50000, 0, 4000000000, "CPU time a second below which a guest cannot be at work on what it caches");
+KNOB(__u32, idle_cpu_us, 50000, 0, 4000000000, "a guest that uses less CPU time than this a second rests");
 KNOB(__u32, step_ms, 250, 10, 600000, "a VM is not shrunk again before this time is over");
 KNOB(__u32, regret_ms, 10000, 100, 3600000, "refaults so soon after shrinking a VM mean that it was wrong");
 KNOB(__u32, hold_ms, 8000, 100, 3600000, "such a VM then counts as idle only after this long; doubles each time");
@@ -144,7 +144,7 @@ static bool calm(const struct balance_vm *vm)
 	return !short_of(vm) && !filling(vm);
 }
 
-/* Not even hitting its cache. */
+/* Does little with what it caches, or nothing. */
 static bool rests(const struct balance_vm *vm)
 {
 	return vm->cpu_rate < idle_cpu_us;
@@ -211,7 +211,7 @@ static void learn_need(struct balance_vm *vm)
 	/* Really idle after all, or with other habits than it had. */
 	if (calm_ms >= 4 * vm->state[HOLD_MS])
 		vm->state[HOLD_MS] = 0;
-	if (calm_ms >= (rests(vm) ? idle_ms : max(idle_ms, vm->state[HOLD_MS]))) {
+	if (calm_ms >= max(idle_ms, rests(vm) ? vm->state[HOLD_MS] / 4 : vm->state[HOLD_MS])) {
 		vm->rule = RULE_IDLE;
 		need = min(need, rest);
 	}

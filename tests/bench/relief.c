@@ -58,7 +58,7 @@ static void put_times(struct report *report, struct times *t, const char *p50, c
 	report_set(report, p99, "ms", t->n ? t->ms[(t->n * 99 + 99) / 100 - 1] : -1, t->n);
 }
 
-/* Fills the guest step by step until @until bytes, or until it is refused. */
+/* Fills the guest step by step until @until bytes. */
 static int fill_slowly(struct vm *vm, uint64_t until)
 {
 	int r = 0;

@@ -200,8 +200,8 @@ static void test_regrets(void **state)
 	}
 }
 
-/* ... but one that does not run at all does not read from its cache either. */
-static void test_resting_is_idle_whatever_was_regretted(void **state)
+/* ... but one that does not run does not read from its cache either: it is left alone for less long. */
+static void test_resting_is_idle_sooner(void **state)
 {
 	put(0, ENTITLED, BUSY);
 	put(1, ENTITLED, 0);
@@ -350,7 +350,7 @@ int main(void)
 		TEST(test_others_are_left_alone),
 		TEST(test_waits_for_what_was_asked),
 		TEST(test_regrets),
-		TEST(test_resting_is_idle_whatever_was_regretted),
+		TEST(test_resting_is_idle_sooner),
 		TEST(test_a_smaller_budget),
 		TEST(test_raises_to_the_floor),
 		TEST(test_settles),

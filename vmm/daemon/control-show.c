@@ -4,7 +4,10 @@
 #include "manager.h"
 #include "vm.h"
 
+#include <linux/types.h>
 #include <string.h>
+
+#include "tide_balance.h"
 
 void show_percentiles(struct json_text *json, const struct memtide_histogram *ns)
 {
@@ -89,6 +92,14 @@ void show_vm(struct json_text *json, struct vm *vm, uint64_t age_ns)
 	json_text_end(json, '}');
 }
 
+static void show_cpu_rate(struct json_text *json, uint64_t rate)
+{
+	if (rate == BALANCE_UNKNOWN)
+		json_text_null(json, "cpu_rate");
+	else
+		json_text_number(json, "cpu_rate", rate);
+}
+
 void show_stats(struct json_text *json, const struct vm *vm)
 {
 	const struct memtide_stats *s = &vm->stats;
@@ -105,11 +116,12 @@ void show_stats(struct json_text *json, const struct vm *vm)
 		{ "swap_out", s->swap_out }, { "alloc_stall", s->alloc_stall }, { "oom_kill", s->oom_kill },
 		{ "pressure", s->pressure }, { "refault_file_rate", vm->rates.refault_file },
 		{ "refault_anon_rate", vm->rates.refault_anon }, { "psi_some_rate", vm->rates.psi_some },
-		{ "cpu_us", s->cpu_us }, { "cpu_rate", vm->rates.cpu },
+		{ "cpu_us", s->cpu_us },
 	};
 
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
 		json_text_number(json, values[i].name, values[i].value);
+	show_cpu_rate(json, vm->rates.cpu);
 }
 
 static const char *path_name(uint32_t path)
@@ -147,6 +159,7 @@ static void show_inputs(struct json_text *json, const struct decision *entry)
 	json_text_number(json, "refault_file_rate", in->refault_file_rate);
 	json_text_number(json, "refault_anon_rate", in->refault_anon_rate);
 	json_text_number(json, "psi_some_rate", in->psi_some_rate);
+	show_cpu_rate(json, in->cpu_rate);
 	json_text_number(json, "stats_age_ms", in->stats_age_ms);
 	json_text_number(json, "budget", in->budget);
 	json_text_number(json, "room", in->room);

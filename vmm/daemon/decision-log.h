@@ -42,6 +42,7 @@ struct decision_inputs {
 	uint64_t refault_file_rate;
 	uint64_t refault_anon_rate;
 	uint64_t psi_some_rate;
+	uint64_t cpu_rate;		/* microseconds a second, or BALANCE_UNKNOWN */
 	uint64_t stats_age_ms;
 	uint64_t budget;
 	uint64_t room;
@@ -97,7 +98,7 @@ struct decision {
 struct decision_log;
 
 /*
- * A log that takes @bytes of memory, all of it here and now, and overwrites its oldest entries when they are full.
+ * A log that takes @bytes of memory and never more, and overwrites its oldest entries when they are full.
  * The configuration sees to it that it holds a hundred at least.  0 or -ENOMEM.
  */
 int decision_log_new(size_t bytes, struct decision_log **ret);

@@ -77,7 +77,7 @@ static void log_grant(struct vm *vm, uint64_t before, uint64_t wanted, uint64_t 
 		.maximum = vm->ledger.terms.maximum, .entitlement = memtide_ledger_entitlement(&vm->ledger),
 		.wanted = wanted, .available = vm->stats.available, .anon = vm->stats.anon, .file = vm->stats.file,
 		.refault_file_rate = vm->rates.refault_file, .refault_anon_rate = vm->rates.refault_anon,
-		.psi_some_rate = vm->rates.psi_some, .stats_age_ms = vm_stats_age_ns(vm) / NSEC_PER_MSEC,
+		.psi_some_rate = vm->rates.psi_some, .cpu_rate = vm->rates.cpu, .stats_age_ms = vm_stats_age_ns(vm) / NSEC_PER_MSEC,
 		.budget = manager->ledger.budget,
 		.room = memtide_ledger_room(&manager->ledger, MEMTIDE_LEDGER_RELIEF),
 	};

@@ -188,6 +188,7 @@ static void log_answer(struct vm *vm, const struct balance_table *table, const s
 		.refault_file_rate = row->refault_file_rate,
 		.refault_anon_rate = row->refault_anon_rate,
 		.psi_some_rate = row->psi_some_rate,
+		.cpu_rate = row->cpu_rate,
 		.stats_age_ms = row->stats_age_ms,
 		.budget = manager->ledger.budget,
 		.room = memtide_ledger_room(&manager->ledger, MEMTIDE_LEDGER_ORDINARY),

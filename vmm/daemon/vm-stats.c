@@ -13,6 +13,7 @@
 /* Statistics are good for this long; those of a guest that does not change for longer and longer. */
 #define STATS_GOOD_NS		(4 * NSEC_PER_SEC)
 #define STATS_GOOD_MAX_NS	(60 * NSEC_PER_SEC)
+#define CPU_GOOD_NS		(2 * STATS_GOOD_NS)
 /* A guest that has not answered is asked again after this: it may have missed the interrupt, or be paused. */
 #define ASK_AGAIN_NS		(10 * NSEC_PER_SEC)
 /* Rates over less than this are noise. */
@@ -21,13 +22,14 @@
 void vm_start_stats(struct vm *vm)
 {
 	vm->refresh = (uint32_t)vm_now(vm);
+	vm->rates.cpu = BALANCE_UNKNOWN;
 	vm->refresh_wait_ns = STATS_GOOD_NS;
 }
 
 void vm_forget_stats(struct vm *vm)
 {
 	memset(&vm->stats, 0, sizeof(vm->stats));
-	memset(&vm->rates, 0, sizeof(vm->rates));
+	vm->rates = (struct vm_rates){ .cpu = BALANCE_UNKNOWN };
 	vm->stats_ns = 0;
 	vm->base_ns = 0;
 	vm->stats_seq = 0;
@@ -89,7 +91,8 @@ static void update_rates(struct vm *vm, uint64_t now)
 		vm->rates.scan_direct = rate(new->scan_direct, old->scan_direct, ns);
 		vm->rates.swap = rate(new->swap_in, old->swap_in, ns) + rate(new->swap_out, old->swap_out, ns);
 		vm->rates.psi_some = rate(new->psi_some_us, old->psi_some_us, ns);
-		vm->rates.cpu = new->cpu_us ? rate(new->cpu_us, old->cpu_us, ns) : BALANCE_UNKNOWN;
+		/* An average over a minute says nothing of what a guest does now. */
+		vm->rates.cpu = new->cpu_us && ns <= CPU_GOOD_NS ? rate(new->cpu_us, old->cpu_us, ns) : BALANCE_UNKNOWN;
 	}
 	vm->stats_base = *new;
 	vm->base_ns = now;

@@ -138,9 +138,9 @@ static void tide_batch_merge(struct tide_batch *batch)
 
 /*
  * Makes the fence that is due part of @batch, behind its gives, if usable memory will be at the
- * ceiling with it.  The last batch of a run counts on those still under way and says so: the device
- * fails its fence where one of them has failed.  A fence without gives waits until none is under
- * way.  From here on relief raises usable memory to the ceiling at most.
+ * ceiling with it.  With gives it counts on the batches under way, and says so: the device fails
+ * the fence where one of them has failed, and the next one without gives counts on none.  From here
+ * on relief raises usable memory to the ceiling at most.
  */
 static void tide_batch_fence(struct tide *tide, struct tide_batch *batch)
 {

@@ -113,10 +113,13 @@ static unsigned long tide_relieve(struct tide *tide, unsigned long pages, u32 pa
 
 	tide_pressed(tide);
 	freed = tide_free_given(tide, pages);
-	if (freed)
+	if (freed) {
 		tide_relieved(tide, freed, path);
-	else
-		tide_move_soon(tide);	/* the untold table may be full */
+	} else {
+		/* Gives that are done may wait to be settled; and the untold table may be full. */
+		wake_up(&tide->acked);
+		tide_move_soon(tide);
+	}
 	return freed;
 }
 

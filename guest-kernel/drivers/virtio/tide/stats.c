@@ -68,13 +68,15 @@ static u64 tide_cpu_us(void)
 	static const enum cpu_usage_stat busy[] = {
 		CPUTIME_USER, CPUTIME_NICE, CPUTIME_SYSTEM, CPUTIME_SOFTIRQ, CPUTIME_IRQ,
 	};
+	struct kernel_cpustat stat;
 	unsigned int i;
 	u64 ns = 0;
 	int cpu;
 
 	for_each_possible_cpu(cpu) {
+		kcpustat_cpu_fetch(&stat, cpu);
 		for (i = 0; i < ARRAY_SIZE(busy); i++)
-			ns += READ_ONCE(kcpustat_cpu(cpu).cpustat[busy[i]]);
+			ns += stat.cpustat[busy[i]];
 	}
 	return div_u64(ns, NSEC_PER_USEC);
 }

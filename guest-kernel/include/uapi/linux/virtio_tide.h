@@ -85,8 +85,8 @@ VIRTIO_TIDE_ASSERT_SIZE(struct virtio_tide_config, 16);
  *	waits for it.
  * VIRTIO_TIDE_FENCE: all gives before it are done and usable is at most the ceiling that
  *	came with state generation "address"; from here on the guest keeps to that ceiling.
- *	"length" is what the guest then has given, if all buffers before this one are carried
- *	out to the end: with less given the device fails the fence.  Zero if none is under way.
+ *	"length" is what the guest then has given, if it counts on buffers before this one that
+ *	are still under way: with less given the device fails the fence.  Else zero.
  */
 enum virtio_tide_kind {
 	VIRTIO_TIDE_GIVE	= 1,
