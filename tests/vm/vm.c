@@ -34,6 +34,7 @@ struct vm {
 	pid_t pid;
 	uint64_t memory_bytes;
 	bool reaped;
+	bool qtest;
 	struct channel qmp;
 	struct channel agent;
 };
@@ -75,25 +76,35 @@ static void add_firmware(struct arguments *a)
 	free(copy);
 }
 
-static void add_machine(struct arguments *a, const struct vm_options *o, const struct vm *vm)
+static void add_processor(struct arguments *a, const struct vm_options *o)
 {
 	const char *accel = o->accel ? o->accel : getenv("LAB_ACCEL");
 	bool kvm = accel && strcmp(accel, "kvm") == 0;
 
+	add(a, "-accel");
+	if (o->qtest) {
+		add(a, "qtest");
+		return;
+	}
+	add(a, kvm ? "kvm" : "tcg,thread=multi");
+	add(a, "-cpu");
+	/* TCG moves a byte at a time for "rep movsb" and "rep stosb": the kernel copies several times as fast without */
+	add(a, kvm ? "host" : "max,erms=off,fsrm=off");
+}
+
+static void add_machine(struct arguments *a, const struct vm_options *o, const struct vm *vm)
+{
 	add(a, "-name");
 	add(a, "%s", o->name);
 	add(a, "-nodefaults");
 	add(a, "-no-user-config");
 	add(a, "-display");
 	add(a, "none");
-	add(a, "-no-reboot");
+	if (!o->qtest)
+		add(a, "-no-reboot");	/* a guest that does has crashed */
 	add(a, "-machine");
 	add(a, "q35");
-	add(a, "-accel");
-	add(a, kvm ? "kvm" : "tcg,thread=multi");
-	add(a, "-cpu");
-	/* TCG moves a byte at a time for "rep movsb" and "rep stosb": the kernel copies several times as fast without */
-	add(a, kvm ? "host" : "max,erms=off,fsrm=off");
+	add_processor(a, o);
 	add(a, "-smp");
 	add(a, "%u", o->cpus ? o->cpus : 1);
 	add(a, "-m");
@@ -118,18 +129,28 @@ static void add_kernel(struct arguments *a, const struct vm_options *o, const ch
 	    o->modules ? o->modules : "", o->append ? o->append : "");
 }
 
-static void add_devices(struct arguments *a, const struct vm_options *o, int qmp_fd, int agent_fd)
+/* Who answers for the guest: its agent, or qtest in its place. */
+static void add_channels(struct arguments *a, const struct vm_options *o, int qmp_fd, int agent_fd)
 {
 	add(a, "-chardev");
 	add(a, "socket,id=qmp,fd=%d", qmp_fd);
 	add(a, "-mon");
 	add(a, "chardev=qmp,mode=control");
-	add(a, "-device");
-	add(a, "virtio-serial-pci");
 	add(a, "-chardev");
 	add(a, "socket,id=agent,fd=%d", agent_fd);
+	if (o->qtest) {
+		add(a, "-object");
+		add(a, "qtest,id=qtest0,chardev=agent,log=none");
+		return;
+	}
+	add(a, "-device");
+	add(a, "virtio-serial-pci");
 	add(a, "-device");
 	add(a, "virtserialport,chardev=agent,name=org.memtide.agent");
+}
+
+static void add_devices(struct arguments *a, const struct vm_options *o)
+{
 	if (o->disk) {
 		add(a, "-drive");
 		add(a, "if=none,id=disk0,format=raw,readonly=on,cache=none,file=%s,throttling.iops-total=%u,"
@@ -206,13 +227,13 @@ static void run_qemu(const char *qemu, const struct vm_options *o, struct argume
 int vm_spawn(const struct vm_options *o, struct vm **ret_vm)
 {
 	const char *qemu = environment("LAB_QEMU");
-	const char *kernel = o->kernel ? o->kernel : environment("LAB_KERNEL");
-	const char *initrd = o->initrd ? o->initrd : environment("LAB_INITRD");
+	const char *kernel = o->kernel || o->qtest ? o->kernel : environment("LAB_KERNEL");
+	const char *initrd = o->initrd || o->qtest ? o->initrd : environment("LAB_INITRD");
 	int qmp[2], agent[2];
 	struct arguments a = { .n = 0 };
 	struct vm *vm;
 
-	if (!qemu || !kernel || !initrd)
+	if (!qemu || (!o->qtest && (!kernel || !initrd)))
 		return -EINVAL;
 	vm = calloc(1, sizeof(*vm));
 	if (!vm)
@@ -225,12 +246,15 @@ int vm_spawn(const struct vm_options *o, struct vm **ret_vm)
 	snprintf(vm->name, sizeof(vm->name), "%s", o->name);
 	snprintf(vm->log, sizeof(vm->log), "%s/%s.log", getenv("LAB_LOGS") ? getenv("LAB_LOGS") : ".", o->name);
 	vm->memory_bytes = o->memory_bytes;
+	vm->qtest = o->qtest;
 	keep_old_log(vm->log);
 
 	add(&a, "%s", qemu);
 	add_machine(&a, o, vm);
-	add_kernel(&a, o, kernel, initrd);
-	add_devices(&a, o, qmp[1], agent[1]);
+	if (!o->qtest)
+		add_kernel(&a, o, kernel, initrd);
+	add_channels(&a, o, qmp[1], agent[1]);
+	add_devices(&a, o);
 	vm->pid = fork();
 	if (!vm->pid)
 		run_qemu(qemu, o, &a, qmp[1], agent[1]);
@@ -341,6 +365,11 @@ int vm_hear(struct vm *vm, char **ret_text)
 		free(text);
 	}
 	return r;
+}
+
+int vm_hear_line(struct vm *vm, char **ret_line)
+{
+	return read_line(vm, &vm->agent, ret_line);
 }
 
 static int tell(struct vm *vm, const char *format, va_list ap)
@@ -506,7 +535,7 @@ int vm_wait_property(struct vm *vm, const char *object, const char *property, ui
 
 int vm_wait(struct vm *vm)
 {
-	int r = vm_hear(vm, NULL);
+	int r = vm->qtest ? 0 : vm_hear(vm, NULL);
 
 	return r ? r : vm_qmp(vm, "qmp_capabilities", NULL, NULL);
 }

@@ -45,6 +45,7 @@ struct vm_options {
 	const char *kernel;	/* instead of LAB_KERNEL */
 	const char *initrd;	/* instead of LAB_INITRD */
 	const char *accel;	/* instead of LAB_ACCEL */
+	bool qtest;		/* no guest: QEMU's qtest protocol in place of the agent, see qtest.h */
 };
 
 /* Starts QEMU and waits until the agent answers. */
@@ -72,6 +73,8 @@ int vm_ask(struct vm *vm, char **ret_text, const char *format, ...) __attribute_
 /* The same in two halves, so that several guests work at once. */
 int vm_tell(struct vm *vm, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int vm_hear(struct vm *vm, char **ret_text);
+/* One line as it comes, without its end; the caller frees it.  For vm_options.qtest. */
+int vm_hear_line(struct vm *vm, char **ret_line);
 /* The answer's first number. */
 int vm_ask_number(struct vm *vm, uint64_t *ret_value, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* A line "KEY: value [kB]" or "KEY value" of a file in the guest; kB become bytes. */
