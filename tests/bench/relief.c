@@ -33,6 +33,8 @@
 #define TURNS_MAX	40
 #define TIMEOUT_MS	60000
 
+static const char *const names[2] = { "one", "two" };
+
 struct times {
 	double *ms;
 	size_t n;
@@ -138,7 +140,6 @@ static int collect(struct controller *c, const char *path, int64_t *next, struct
 
 static int start_guests(struct controller *c, struct vm *vm[2], int count)
 {
-	static const char *const names[2] = { "one", "two" };
 	int r = 0;
 
 	for (int i = 0; i < count && !r; i++) {
@@ -185,7 +186,7 @@ static int empty(struct controller *c, const char *name, uint64_t bytes)
 
 static int reserve_turn(struct controller *c, struct vm *vm[2], int turn)
 {
-	int r = empty(c, "one", LOW);
+	int r = empty(c, names[0], LOW);
 
 	r = r ? r : fill_slowly(vm[0], FULL);
 	return r ? r : vm_ask(vm[0], NULL, "keep 0");
@@ -194,12 +195,11 @@ static int reserve_turn(struct controller *c, struct vm *vm[2], int turn)
 /* All that is shared belongs to the one that is filled now, and the other one has it. */
 static int donor_turn(struct controller *c, struct vm *vm[2], int turn)
 {
-	static const char *const names[2] = { "one", "two" };
 	int r = 0;
 
 	if (!turn) {
-		r = empty(c, "one", LOW);
-		r = r ? r : empty(c, "two", FULL);
+		r = empty(c, names[0], LOW);
+		r = r ? r : empty(c, names[1], FULL);
 	}
 	r = r ? r : set(c, names[!(turn % 2)], "shares", 1);
 	r = r ? r : set(c, names[turn % 2], "shares", 1000000);

@@ -175,8 +175,8 @@ static void test_waits_for_what_was_asked(void **state)
 	assert_int_equal(table->vm[2].reason, BALANCE_KEEP);
 }
 
-/* A VM that reads all it needs from its cache looks idle, until some of it is gone. */
-static void test_regrets(void **state)
+/* Shrinks the second VM as idle, which then misses what is gone; that is regretted at 5,000 ms. */
+static void shrink_and_regret(void)
 {
 	put(0, ENTITLED, BUSY);
 	put(1, ENTITLED, 0);
@@ -190,8 +190,14 @@ static void test_regrets(void **state)
 	run_round(policy, 5000);
 	assert_true(table->vm[1].reason == BALANCE_KEEP || table->vm[1].new_ceiling > table->vm[1].ceiling);
 	carry_out(table);
-	/* Quiet again, and left alone for at least hold_ms. */
 	table->vm[1].refault_file_rate = 0;
+}
+
+/* A VM that reads all it needs from its cache looks idle, until some of it is gone. */
+static void test_regrets(void **state)
+{
+	shrink_and_regret();
+	/* Quiet again, and left alone for at least hold_ms. */
 	for (int ms = 6000; ms < 12000; ms += 500) {
 		run_round(policy, ms);
 		assert_true(table->vm[1].reason == BALANCE_KEEP ||
@@ -203,17 +209,7 @@ static void test_regrets(void **state)
 /* ... but one that does not run does not read from its cache either: it is left alone for less long. */
 static void test_resting_is_idle_sooner(void **state)
 {
-	put(0, ENTITLED, BUSY);
-	put(1, ENTITLED, 0);
-	put(2, ENTITLED - 64 * MIB, 0);
-	run_round(policy, 1000);
-	run_round(policy, 4000);
-	carry_out(table);
-	table->vm[1].refault_file_rate = BUSY;
-	table->vm[1].available = 0;
-	run_round(policy, 5000);
-	carry_out(table);
-	table->vm[1].refault_file_rate = 0;
+	shrink_and_regret();
 	table->vm[1].available = GIB / 2;
 	table->vm[1].cpu_rate = 1000000;
 	run_round(policy, 8000);

@@ -54,12 +54,9 @@ int vm_release(struct vm *vm, bool release)
 		relief_forget(vm);
 		if (vm->lowering)
 			vm_lowering_ends(vm, false);
-		vm->state_flags = VIRTIO_TIDE_STATE_RELEASE;
-		vm->target = vm->ledger.ceiling;
-	} else {
-		vm->state_flags = 0;
-		vm->target = vm->ledger.ceiling;
 	}
+	vm->state_flags = release ? VIRTIO_TIDE_STATE_RELEASE : 0;
+	vm->target = vm->ledger.ceiling;
 	vm_step(vm);
 	round_request(vm->manager, BALANCE_CHANGE, ROUND_NOBODY);
 	return 0;
