@@ -25,7 +25,7 @@ host_run() {
 		extra+=(-drive "if=virtio,format=raw,readonly=on,cache=unsafe,aio=threads,file=$disk")
 	done
 	"$QEMU_IMAGE/qemu-system-x86_64" "${QEMU_FIRMWARE[@]}" -name host -nodefaults -no-user-config -display none \
-		-no-reboot -machine q35 -accel "$(host_accel)" -cpu "$(host_cpu)" -smp "$(host_cpus)" -m "$HOST_MEMORY_MIB" \
+		-no-reboot -machine q35 -accel "$ACCEL" -cpu "$(accel_cpu)" -smp "$(host_cpus)" -m "$HOST_MEMORY_MIB" \
 		-virtfs local,path=/,mount_tag=rootfs,security_model=none,readonly=on,multidevs=remap \
 		-virtfs "local,path=$run,mount_tag=run,security_model=none,multidevs=remap" \
 		-serial "file:$run/host.log" -device virtio-serial-pci \
@@ -44,6 +44,3 @@ rootflags=trans=virtio,version=9p2000.L,cache=loose,msize=262144 init=$REPO/test
 
 # Under emulation guests of a host with two CPUs are lost now and then (a triple fault, with and without our device).
 host_cpus() { [ "$ACCEL" = kvm ] && echo 2 || echo "${LAB_HOST_CPUS:-1}"; }
-host_accel() { [ "$ACCEL" = kvm ] && echo kvm || echo tcg,thread=multi; }
-# TCG moves a byte at a time for "rep movsb" and "rep stosb": the kernel copies several times as fast without them.
-host_cpu() { [ "$ACCEL" = kvm ] && echo host || echo max,erms=off,fsrm=off; }

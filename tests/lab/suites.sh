@@ -62,7 +62,9 @@ run_program() {
 
 lab_environment() {
 	export LAB_QEMU=$QEMU_IMAGE/qemu-system-x86_64 LAB_KERNEL=$KERNEL_IMAGE/bzImage LAB_INITRD=$INITRD
-	export LAB_FIRMWARE=/usr/share/seabios:/usr/share/qemu LAB_ACCEL=$ACCEL LAB_BUILD=$BUILD
+	export LAB_FIRMWARE=/usr/share/seabios:/usr/share/qemu LAB_BUILD=$BUILD
+	export LAB_ACCEL=$ACCEL LAB_CPU
+	LAB_CPU=$(accel_cpu)
 	LAB_RELEASE=$(cat "$KERNEL_IMAGE/release")
 	LAB_QEMU_VERSION=$("$LAB_QEMU" --version | awk 'NR == 1 { print $4 }')
 	export LAB_RELEASE LAB_QEMU_VERSION
@@ -89,7 +91,7 @@ run_suite() {
 suites_in_host() {
 	local suite
 	for suite in "$@"; do
-		say "suite $suite, in the nested host ($(host_accel))"
+		say "suite $suite, in the nested host ($ACCEL)"
 		mkdir -p "$RUN/host"
 		rm -f "$RUN/host/counts"
 		host_run "$RUN/host" "$REPO/tests/lab/in-host" suite "$suite" <"/dev/null" >"$RUN/host/console.txt" ||

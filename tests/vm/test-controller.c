@@ -20,14 +20,23 @@
 #include "controller.h"
 #include "vm.h"
 
-#define RAM		(768 * MIB)
-#define FLOOR		(192 * MIB)
-#define BUDGET		(1200 * MIB)
+#define RAM		vm_usable(768)
+#define FLOOR		vm_usable(192)
+#define BUDGET		(2 * vm_usable(600))
+#define BUDGET_OF_3	(3 * vm_usable(500))
+/* what a guest's kernel and agent have for themselves, a little rounded up */
+#define OWN		vm_usable(120)
 /* with the guest's own 110 MiB inside the entitlement of half the budget, and far above what it is left with idle */
 #define NEED		(440 * MIB)
 #define TRIES		60000		/* a look each 2 ms: far longer than any of this takes */
 #define CGROUP		"/sys/fs/cgroup/memtide-test"
 #define VMS_MAX		3
+
+/* Usable memory of a VM that comes to @mib where the guest's kernel is the lab's plain one. */
+static uint64_t vm_usable(unsigned int mib)
+{
+	return mib * MIB + vm_kernel_extra();
+}
 
 struct world {
 	struct controller *controller;
@@ -99,7 +108,8 @@ static void open_world(struct world *w, int count, uint64_t budget)
 
 	*w = (struct world){ .count = count, .cgroups = have_cgroup2() };
 	snprintf(config, sizeof(config), "budget = %lluM\nreserve = 64M\npolicy = fair\nadmission = throttle\n[default]\n"
-		 "floor = %lluM\nstart = %lluM\n", (unsigned long long)(budget / MIB), FLOOR / MIB, 2 * FLOOR / MIB);
+		 "floor = %lluM\nstart = %lluM\n", (unsigned long long)(budget / MIB), (unsigned long long)(FLOOR / MIB),
+		 (unsigned long long)(vm_usable(384) / MIB));
 	assert_int_equal(controller_start(config, &w->controller), 0);
 	for (int i = 0; i < count; i++) {
 		struct vm_options o = {
@@ -224,7 +234,7 @@ static void test_hostile_guest_disturbs_nobody(void **state)
 {
 	struct world *w = &world;
 
-	open_world(w, 3, 2 * BUDGET / 3 + RAM);
+	open_world(w, 3, 2 * vm_usable(400) + RAM);
 	assert_int_equal(vm_ask(w->vm[2], NULL, "rmmod virtio_tide"), 0);
 	assert_int_equal(vm_tell(w->vm[2], "garbage 200"), 0);
 	assert_int_equal(vm_ask(w->vm[0], NULL, "fill %llu", 200 * MIB), 0);
@@ -243,10 +253,10 @@ static void test_a_liar_gains_nothing(void **state)
 	struct world *w = &world;
 	uint64_t used[2], kills;
 
-	open_world(w, 3, BUDGET + 300 * MIB);
+	open_world(w, 3, BUDGET_OF_3);
 	for (int i = 0; i < 2; i++) {
 		/* with its kernel's part close to what it is entitled to */
-		used[i] = vm_number(w, i, "entitlement") - 120 * MIB;
+		used[i] = vm_number(w, i, "entitlement") - OWN;
 		assert_int_equal(vm_ask(w->vm[i], NULL, "fill %llu", used[i] / MIB * MIB), 0);
 	}
 	assert_int_equal(vm_ask(w->vm[2], NULL, "claim %llu 2000", 512 * MIB), 0);
@@ -274,18 +284,18 @@ static void test_touching_what_was_given_gains_nothing(void **state)
 	struct world *w = &world;
 	uint64_t before, after, given;
 
-	open_world(w, 3, BUDGET + 300 * MIB);
-	limit_vm(w, 2, RAM / 2);
+	open_world(w, 3, BUDGET_OF_3);
+	limit_vm(w, 2, vm_usable(384));
 	given = vm_number(w, 2, "given");
 	assert_int_equal(vm_resident(w->vm[2], &before), 0);
-	assert_int_equal(vm_ask(w->vm[2], NULL, "retouch %llu", RAM / 4), 0);
+	assert_int_equal(vm_ask(w->vm[2], NULL, "retouch %llu", 192 * MIB), 0);
 	assert_int_equal(vm_resident(w->vm[2], &after), 0);
-	assert_true(after > before + RAM / 8);
+	assert_true(after > before + 96 * MIB);
 	/* the host had to provide it, but it counts as given all the same */
 	assert_true(vm_number(w, 2, "given") >= given);
-	assert_true(vm_number(w, 2, "charged") <= RAM / 2);
+	assert_true(vm_number(w, 2, "charged") <= vm_usable(384));
 	for (int i = 0; i < 2; i++) {
-		uint64_t share = vm_number(w, i, "entitlement") - 120 * MIB;
+		uint64_t share = vm_number(w, i, "entitlement") - OWN;
 
 		assert_int_equal(vm_ask(w->vm[i], NULL, "fill %llu", share / MIB * MIB), 0);
 		assert_int_equal(vm_ask(w->vm[i], NULL, "check"), 0);
@@ -366,14 +376,14 @@ static void test_limits_stop_who_touches_what_was_given(void **state)
 		skip();
 	}
 	open_world(w, 2, BUDGET);
-	limit_vm(w, 1, RAM / 3);
+	limit_vm(w, 1, vm_usable(256));
 	WAIT_FOR(limit_follows(w, 1));
 	stopped = read_cgroup(1, "memory.events", "high ");
-	assert_int_equal(vm_tell(w->vm[1], "retouch %llu", RAM / 2), 0);
+	assert_int_equal(vm_tell(w->vm[1], "retouch %llu", 384 * MIB), 0);
 	WAIT_FOR(read_cgroup(1, "memory.events", "high ") > stopped + 10);
 	/* it goes on growing, but slower and slower */
 	assert_true(read_cgroup(1, "memory.current", "") <= read_limit(1) + 32 * MIB);
-	assert_true(read_limit(1) <= RAM / 3 + 160 * MIB);
+	assert_true(read_limit(1) <= vm_usable(256) + 160 * MIB);
 	assert_int_equal(vm_ask(w->vm[0], NULL, "fill %llu", NEED), 0);
 	assert_int_equal(vm_ask(w->vm[0], NULL, "check"), 0);
 	assert_within_budget(w);

@@ -34,7 +34,7 @@ static void start(struct guest *g, const char *name, struct vm_options options)
 {
 	snprintf(g->socket, sizeof(g->socket), "/tmp/memtide-%s-%d.sock", name, getpid());
 	options.name = name;
-	options.memory_bytes = RAM;
+	options.memory_bytes = RAM + vm_kernel_extra();
 	options.tide = true;
 	options.vmm_socket = g->socket;
 	if (!options.modules)
@@ -80,12 +80,18 @@ static void assert_no_oom(struct guest *g)
 	assert_int_equal(kills, 0);
 }
 
+/* Sizes here are those of a guest with the lab's plain kernel. */
+static void set_orders(struct guest *g, uint64_t target, uint64_t ceiling, uint32_t *ret_generation)
+{
+	steer_set(g->steer, target + vm_kernel_extra(), ceiling + vm_kernel_extra(), 0, ret_generation);
+}
+
 /* Brings the guest to @target with @ceiling and waits for its word. */
 static void come_to(struct guest *g, uint64_t target, uint64_t ceiling)
 {
 	uint32_t generation;
 
-	steer_set(g->steer, target, ceiling, 0, &generation);
+	set_orders(g, target, ceiling, &generation);
 	assert_int_equal(steer_wait_fence(g->steer, generation, SOON_MS), 0);
 }
 
@@ -147,7 +153,7 @@ static void test_target_out_of_reach(void **state)
 
 	start(g, "reach", (struct vm_options){ .no_report = true });
 	fill(g, 300 * MIB);
-	steer_set(g->steer, 128 * MIB, 128 * MIB, 0, NULL);
+	set_orders(g, 128 * MIB, 128 * MIB, NULL);
 	assert_int_equal(steer_wait_given(g->steer, 400 * MIB, RAM - 300 * MIB, SOON_MS), 0);
 	assert_intact(g);
 	do {
@@ -188,7 +194,7 @@ static void test_asks_beyond_its_ceiling(void **state)
 		assert_int_equal(steer_wait_event(g->steer, VIRTIO_TIDE_EV_PRESSURE, &event, SOON_MS), 0);
 		assert_true(given(g) >= RAM - ceiling);
 		ceiling += ceiling < 640 * MIB ? 128 * MIB : 260 * MIB;
-		steer_set(g->steer, 384 * MIB, ceiling, 0, NULL);
+		set_orders(g, 384 * MIB, ceiling, NULL);
 	}
 	assert_int_equal(vm_ask_number(g->vm, &ns, "burst-wait"), 0);
 	assert_no_oom(g);
@@ -237,7 +243,7 @@ static void test_takes_back_while_inhibited(void **state)
 							   "value", 1), NULL), 0);
 	come_up(g, 800 * MIB);
 	assert_int_equal(given(g), RAM - 800 * MIB);
-	steer_set(g->steer, 500 * MIB, 500 * MIB, 0, NULL);
+	set_orders(g, 500 * MIB, 500 * MIB, NULL);
 	fill(g, PATTERN);
 	assert_int_equal(given(g), RAM - 800 * MIB);
 	assert_int_equal(vm_qmp(g->vm, "qom-set", json_pack("{s:s,s:s,s:b}", "path", TIDE_OBJECT, "property", "inhibit",
@@ -251,7 +257,8 @@ static bool work_beside_balloon(struct guest *g)
 {
 	struct memtide_stats stats;
 
-	assert_int_equal(vm_qmp(g->vm, "balloon", json_pack("{s:I}", "value", (json_int_t)(RAM - 128 * MIB)), NULL), 0);
+	assert_int_equal(vm_qmp(g->vm, "balloon", json_pack("{s:I}", "value",
+							    (json_int_t)(RAM + vm_kernel_extra() - 128 * MIB)), NULL), 0);
 	come_to(g, 600 * MIB, 600 * MIB);
 	assert_int_equal(steer_stats(g->steer, &stats, SOON_MS), 0);
 	come_up(g, RAM);

@@ -78,18 +78,12 @@ static void add_firmware(struct arguments *a)
 
 static void add_processor(struct arguments *a, const struct vm_options *o)
 {
-	const char *accel = o->accel ? o->accel : getenv("LAB_ACCEL");
-	bool kvm = accel && strcmp(accel, "kvm") == 0;
-
 	add(a, "-accel");
-	if (o->qtest) {
-		add(a, "qtest");
-		return;
+	add(a, "%s", o->qtest ? "qtest" : getenv("LAB_ACCEL"));
+	if (!o->qtest) {
+		add(a, "-cpu");
+		add(a, "%s", getenv("LAB_CPU"));
 	}
-	add(a, kvm ? "kvm" : "tcg,thread=multi");
-	add(a, "-cpu");
-	/* TCG moves a byte at a time for "rep movsb" and "rep stosb": the kernel copies several times as fast without */
-	add(a, kvm ? "host" : "max,erms=off,fsrm=off");
 }
 
 static void add_machine(struct arguments *a, const struct vm_options *o, const struct vm *vm)
@@ -224,6 +218,13 @@ static void run_qemu(const char *qemu, const struct vm_options *o, struct argume
 	_exit(127);
 }
 
+uint64_t vm_kernel_extra(void)
+{
+	const char *mib = getenv("LAB_KERNEL_EXTRA_MIB");
+
+	return mib ? strtoull(mib, NULL, 10) * MIB : 0;
+}
+
 int vm_spawn(const struct vm_options *o, struct vm **ret_vm)
 {
 	const char *qemu = environment("LAB_QEMU");
@@ -233,7 +234,7 @@ int vm_spawn(const struct vm_options *o, struct vm **ret_vm)
 	struct arguments a = { .n = 0 };
 	struct vm *vm;
 
-	if (!qemu || (!o->qtest && (!kernel || !initrd)))
+	if (!qemu || (!o->qtest && (!kernel || !initrd || !environment("LAB_ACCEL") || !environment("LAB_CPU"))))
 		return -EINVAL;
 	vm = calloc(1, sizeof(*vm));
 	if (!vm)

@@ -7,7 +7,9 @@
  *	LAB_FIRMWARE	folders for -L, separated by ':'
  *	LAB_KERNEL	bzImage
  *	LAB_INITRD	initial file system
- *	LAB_ACCEL	kvm or tcg
+ *	LAB_ACCEL	for -accel
+ *	LAB_CPU		for -cpu
+ *	LAB_KERNEL_EXTRA_MIB	what the kernel needs more than the lab's plain one, see vm_kernel_extra()
  *	LAB_LOGS	where consoles are logged, NAME.log; default: the current folder
  *
  * Functions return 0 or a negative errno, and say on stderr what went wrong.  Nothing here is thread-safe for one
@@ -44,9 +46,14 @@ struct vm_options {
 	const char *cgroup;	/* folder of the cgroup it runs in, NULL: the caller's */
 	const char *kernel;	/* instead of LAB_KERNEL */
 	const char *initrd;	/* instead of LAB_INITRD */
-	const char *accel;	/* instead of LAB_ACCEL */
 	bool qtest;		/* no guest: QEMU's qtest protocol in place of the agent, see qtest.h */
 };
+
+/*
+ * Bytes that the guest's kernel takes for itself beyond what the lab's plain one does: one with KASAN keeps an eighth
+ * of memory and more.  To be added to a guest's memory and to all that is said of how much of it is usable.
+ */
+uint64_t vm_kernel_extra(void);
 
 /* Starts QEMU and waits until the agent answers. */
 int vm_start(const struct vm_options *options, struct vm **ret_vm);
