@@ -24,6 +24,8 @@ enum cli_option {
 	CLI_AFTER	= 0x04,
 	CLI_KNOB	= 0x08,
 	CLI_LIMITS	= 0x10,	/* --floor, --maximum, --shares */
+	CLI_SCOPE	= 0x20,	/* --vm, --cgroup */
+	CLI_TENANT	= 0x40,
 };
 
 #define CLI_MAX_KNOBS	64
@@ -40,6 +42,9 @@ enum cli_option {
  * @floor: as given, or NULL
  * @maximum: the same
  * @shares: the same
+ * @vm: the same
+ * @cgroup: the same
+ * @tenant: the same
  */
 struct cli {
 	const char *socket;
@@ -52,6 +57,9 @@ struct cli {
 	const char *floor;
 	const char *maximum;
 	const char *shares;
+	const char *vm;
+	const char *cgroup;
+	const char *tenant;
 };
 
 /**
@@ -81,6 +89,8 @@ struct cli_command {
 extern const struct cli_command status_commands[];
 extern const struct cli_command vm_commands[];
 extern const struct cli_command policy_commands[];
+extern const struct cli_command ksm_commands[];
+extern const struct cli_command eject_commands[];
 extern const struct cli_command pause_commands[];
 extern const struct cli_command log_commands[];
 extern const struct cli_command doctor_commands[];
@@ -91,6 +101,12 @@ __attribute__((format(printf, 1, 2))) int cli_usage(const char *format, ...);
 
 /* Print @value on one line to standard output, as --json does. */
 void cli_print_json(const json_t *value);
+
+/*
+ * Print an error as it comes over the control socket: its message and, where its data has one, the verifier's log; with
+ * --json the object itself.
+ */
+void cli_print_error(const struct cli *cli, const json_t *error);
 
 /* Print a call's @result, as JSON if that was asked for, else with @print.  Takes @result; NULL: CLI_FAILED. */
 int cli_print_result(const struct cli *cli, json_t *result, void (*print)(const json_t *result));

@@ -194,22 +194,6 @@ const char *reply_text(const json_t *object, const char *name)
 	return json_string_value(json_object_get(object, name)) ?: "";
 }
 
-static void print_error(const struct cli *cli, const json_t *error)
-{
-	const char *log = json_string_value(json_object_get(json_object_get(error, "data"), "log"));
-
-	if (cli->json) {
-		json_t *object = json_pack("{s:O}", "error", error);
-
-		cli_print_json(object);
-		json_decref(object);
-		return;
-	}
-	cli_failed("%s", reply_text(error, "message"));
-	if (log && *log)
-		fprintf(stderr, "%s%s", log, log[strlen(log) - 1] == '\n' ? "" : "\n");
-}
-
 json_t *client_ask_on(struct client *client, const struct cli *cli, const char *method, json_t *params)
 {
 	json_t *reply = client_call(client, method, params);
@@ -228,7 +212,7 @@ json_t *client_ask_on(struct client *client, const struct cli *cli, const char *
 	}
 	result = json_incref(json_object_get(reply, "result"));
 	if (!result)
-		print_error(cli, json_object_get(reply, "error"));
+		cli_print_error(cli, json_object_get(reply, "error"));
 	json_decref(reply);
 	return result;
 }

@@ -16,7 +16,8 @@
 #include "control.h"
 
 static const struct cli_command *const nouns[] = {
-	status_commands, vm_commands, policy_commands, pause_commands, log_commands, doctor_commands,
+	status_commands, vm_commands, policy_commands, ksm_commands, pause_commands, log_commands, doctor_commands,
+	eject_commands,
 };
 
 #define NR_NOUNS	(sizeof(nouns) / sizeof(nouns[0]))
@@ -33,6 +34,9 @@ enum {
 	OPT_FLOOR,
 	OPT_MAXIMUM,
 	OPT_SHARES,
+	OPT_VM,
+	OPT_CGROUP,
+	OPT_TENANT,
 };
 
 static const struct option options[] = {
@@ -47,6 +51,9 @@ static const struct option options[] = {
 	{ "floor", required_argument, NULL, OPT_FLOOR },
 	{ "maximum", required_argument, NULL, OPT_MAXIMUM },
 	{ "shares", required_argument, NULL, OPT_SHARES },
+	{ "vm", required_argument, NULL, OPT_VM },
+	{ "cgroup", required_argument, NULL, OPT_CGROUP },
+	{ "tenant", required_argument, NULL, OPT_TENANT },
 	{ }
 };
 
@@ -55,7 +62,8 @@ static const struct {
 	const char *name;
 } option_names[] = {
 	{ CLI_WATCH, "--watch" }, { CLI_FOLLOW, "--follow" }, { CLI_AFTER, "--after" }, { CLI_KNOB, "--knob" },
-	{ CLI_LIMITS, "--floor, --maximum and --shares" },
+	{ CLI_LIMITS, "--floor, --maximum and --shares" }, { CLI_SCOPE, "--vm and --cgroup" },
+	{ CLI_TENANT, "--tenant" },
 };
 
 static void complain(const char *format, va_list args)
@@ -89,6 +97,22 @@ void cli_print_json(const json_t *value)
 {
 	json_dumpf(value, stdout, JSON_COMPACT | JSON_ENCODE_ANY);
 	putchar('\n');
+}
+
+void cli_print_error(const struct cli *cli, const json_t *error)
+{
+	const char *log = json_string_value(json_object_get(json_object_get(error, "data"), "log"));
+
+	if (cli->json) {
+		json_t *object = json_pack("{s:O}", "error", error);
+
+		cli_print_json(object);
+		json_decref(object);
+		return;
+	}
+	cli_failed("%s", json_string_value(json_object_get(error, "message")) ?: "");
+	if (log && *log)
+		fprintf(stderr, "%s%s", log, log[strlen(log) - 1] == '\n' ? "" : "\n");
 }
 
 int cli_print_result(const struct cli *cli, json_t *result, void (*print)(const json_t *result))
@@ -212,6 +236,18 @@ static int set_option(struct cli *cli, int option, char **argv)
 			return cli_usage("more than %d knobs", CLI_MAX_KNOBS);
 		cli->knobs[cli->nr_knobs++] = optarg;
 		return CLI_OK;
+	case OPT_VM:
+		cli->given |= CLI_SCOPE;
+		cli->vm = optarg;
+		return CLI_OK;
+	case OPT_CGROUP:
+		cli->given |= CLI_SCOPE;
+		cli->cgroup = optarg;
+		return CLI_OK;
+	case OPT_TENANT:
+		cli->given |= CLI_TENANT;
+		cli->tenant = optarg;
+		return CLI_OK;
 	case OPT_FLOOR:
 		cli->floor = optarg;
 		break;
@@ -254,7 +290,8 @@ static int dispatch(const struct cli *cli, bool help, int argc, char **argv)
 	noun = find_noun(argv[0], &command);
 	if (!noun)
 		return cli_usage("no command %s: see memtide --help", argv[0]);
-	if (command)
+	/* a noun that is a command may have verbs as well */
+	if (command && !(argc > 1 && find_verb(noun, argv[1])))
 		return help ? help_command(command) : run_command(cli, command, argc - 1, argv + 1);
 	if (argc < 2) {
 		help_noun(noun);

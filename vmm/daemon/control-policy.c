@@ -148,7 +148,12 @@ static bool is_active(const struct manager *manager, const struct memtide_policy
 
 static json_t *knob_value(const struct memtide_knob *knob, uint64_t value)
 {
-	return knob->type == MEMTIDE_KNOB_BOOL ? json_boolean(value) : json_integer((json_int_t)value);
+	if (knob->type == MEMTIDE_KNOB_BOOL)
+		return json_boolean(value);
+	/* JSON's integers are signed here: what is beyond is as good as unlimited. */
+	if (knob->type == MEMTIDE_KNOB_UNSIGNED && value > INT64_MAX)
+		value = INT64_MAX;
+	return json_integer((json_int_t)value);
 }
 
 static json_t *knobs_json(const struct memtide_policy *policy)

@@ -3,15 +3,10 @@
  * The policy loader.  Parsing and checking come first, in memtide_policy_open(), so that everything that can be
  * said about an object file is said without privileges; the kernel is only asked in memtide_policy_load().
  */
-#include "policy.h"
+#include "policy-internal.h"
 
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
-#include <bpf/libbpf.h>
-#include <ctype.h>
 #include <errno.h>
-#include <limits.h>
-#include <linux/types.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -25,9 +20,6 @@
 
 #define TABLE_MAP	"table"
 #define BALANCE_PROGRAM	"balance"
-#define TAG_MIN		"knob:min:"
-#define TAG_MAX		"knob:max:"
-#define TAG_ABOUT	"knob:about:"
 #define TAG_POLICY	"policy:about:"
 
 /* What the verifier says about one program is a few hundred KiB where it walks a large one. */
@@ -35,23 +27,9 @@
 /* libbpf's own words are a few lines; what does not fit is cut. */
 #define WORDS_SIZE	1024
 
-struct memtide_policy {
-	char *path;
-	char *name;
-	const char *about;
-	unsigned int families;
-	struct bpf_object *object;
-	struct memtide_knob *knobs;
-	size_t *knob_offsets;		/* of each knob in .rodata */
-	size_t nr_knobs;
-	unsigned char *rodata;		/* libbpf's, becomes the map's content on loading */
-	char *log;
-	bool loaded;
-	int run_fd;
-	struct balance_table *table;
-	size_t table_size;
-	uint64_t runs;
-	uint64_t run_ns;
+const struct policy_family policy_families[] = {
+	{ MEMTIDE_FAMILY_KSM, "ksm", "tide_ksm_ops" },
+	{ },
 };
 
 /* libbpf reports through a callback of the whole process; each thread keeps what was said in it. */
@@ -71,8 +49,7 @@ static void set_print(void)
 	libbpf_set_print(keep_words);
 }
 
-/* Start to keep libbpf's words of this thread; they end up in libbpf_words. */
-static void listen_to_libbpf(void)
+void policy_listen_to_libbpf(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -80,260 +57,12 @@ static void listen_to_libbpf(void)
 	libbpf_words[0] = '\0';
 }
 
-/* libbpf's first line without its prefix: the cause comes first, what follows from it later. */
-static const char *first_words(void)
+const char *policy_libbpf_words(void)
 {
 	char *words = libbpf_words;
 
 	words[strcspn(words, "\n")] = '\0';
 	return strncmp(words, "libbpf: ", 8) ? words : words + 8;
-}
-
-/* The text of tag @prefix on BTF type @id, or NULL. */
-static const char *find_tag(const struct btf *btf, __u32 id, const char *prefix)
-{
-	for (__u32 i = 1; i < btf__type_cnt(btf); i++) {
-		const struct btf_type *t = btf__type_by_id(btf, i);
-		const char *text;
-
-		if (!btf_is_decl_tag(t) || t->type != id || btf_decl_tag(t)->component_idx != -1)
-			continue;
-		text = btf__name_by_offset(btf, t->name_off);
-		if (text && !strncmp(text, prefix, strlen(prefix)))
-			return text + strlen(prefix);
-	}
-	return NULL;
-}
-
-/* The integer below a `const volatile` chain, or NULL if it is not constant, not volatile or no integer. */
-static const struct btf_type *knob_integer(const struct btf *btf, __u32 id)
-{
-	const struct btf_type *t = btf__type_by_id(btf, id);
-	bool is_const = false, is_volatile = false;
-
-	while (t && (btf_is_mod(t) || btf_is_typedef(t))) {
-		is_const |= btf_is_const(t);
-		is_volatile |= btf_is_volatile(t);
-		t = btf__type_by_id(btf, t->type);
-	}
-	return t && is_const && is_volatile && btf_is_int(t) && t->size <= sizeof(uint64_t) ? t : NULL;
-}
-
-static uint64_t read_value(const struct memtide_knob *knob, const unsigned char *at)
-{
-	switch (knob->size) {
-	case 1:
-		return knob->type == MEMTIDE_KNOB_SIGNED ? (uint64_t)(int8_t)*at : *at;
-	case 2: {
-		uint16_t v;
-
-		memcpy(&v, at, sizeof(v));
-		return knob->type == MEMTIDE_KNOB_SIGNED ? (uint64_t)(int16_t)v : v;
-	}
-	case 4: {
-		uint32_t v;
-
-		memcpy(&v, at, sizeof(v));
-		return knob->type == MEMTIDE_KNOB_SIGNED ? (uint64_t)(int32_t)v : v;
-	}
-	default: {
-		uint64_t v;
-
-		memcpy(&v, at, sizeof(v));
-		return v;
-	}
-	}
-}
-
-static void write_value(const struct memtide_knob *knob, unsigned char *at, uint64_t value)
-{
-	uint8_t v8 = value;
-	uint16_t v16 = value;
-	uint32_t v32 = value;
-
-	switch (knob->size) {
-	case 1:
-		memcpy(at, &v8, sizeof(v8));
-		break;
-	case 2:
-		memcpy(at, &v16, sizeof(v16));
-		break;
-	case 4:
-		memcpy(at, &v32, sizeof(v32));
-		break;
-	default:
-		memcpy(at, &value, sizeof(value));
-	}
-}
-
-/* -1, 0 or 1 as @a is below, at or above @b in @knob's type. */
-static int compare(const struct memtide_knob *knob, uint64_t a, uint64_t b)
-{
-	if (knob->type == MEMTIDE_KNOB_SIGNED)
-		return (int64_t)a < (int64_t)b ? -1 : (int64_t)a > (int64_t)b;
-	return a < b ? -1 : a > b;
-}
-
-/* A whole number in @knob's type, with an optional binary unit; -EINVAL or -ERANGE. */
-static int parse_number(const struct memtide_knob *knob, const char *text, uint64_t *ret_value)
-{
-	static const char units[] = "KMGT";
-	bool negative = *text == '-';
-	unsigned long long value;
-	unsigned int shift = 0;
-	const char *unit;
-	char *end;
-
-	if (!isdigit((unsigned char)text[negative]))
-		return -EINVAL;
-	if (negative && knob->type != MEMTIDE_KNOB_SIGNED)
-		return -ERANGE;
-	errno = 0;
-	value = strtoull(text + negative, &end, 0);
-	if (errno)
-		return -ERANGE;
-	if (*end == ' ')
-		end++;
-	if (*end && (unit = strchr(units, toupper((unsigned char)*end)))) {
-		shift = 10 * (unit - units + 1);
-		end++;
-		if (*end == 'i')
-			end++;
-		if (*end == 'B')
-			end++;
-	} else if (*end == 'B') {
-		end++;
-	}
-	if (*end)
-		return -EINVAL;
-	if (shift && value >> (64 - shift))
-		return -ERANGE;
-	value <<= shift;
-	if (knob->type == MEMTIDE_KNOB_SIGNED && value > (unsigned long long)INT64_MAX)
-		return -ERANGE;
-	*ret_value = negative ? -value : value;
-	return 0;
-}
-
-static int parse_value(const struct memtide_knob *knob, const char *text, uint64_t *ret_value)
-{
-	if (knob->type != MEMTIDE_KNOB_BOOL)
-		return parse_number(knob, text, ret_value);
-	if (!strcmp(text, "true") || !strcmp(text, "1"))
-		*ret_value = 1;
-	else if (!strcmp(text, "false") || !strcmp(text, "0"))
-		*ret_value = 0;
-	else
-		return -EINVAL;
-	return 0;
-}
-
-/* The range of @knob's type, where no tag narrows it. */
-static void type_range(struct memtide_knob *knob)
-{
-	unsigned int bits = knob->size * 8;
-
-	if (knob->type == MEMTIDE_KNOB_BOOL) {
-		knob->max = 1;
-	} else if (knob->type == MEMTIDE_KNOB_SIGNED) {
-		knob->min = (uint64_t)(INT64_MIN >> (64 - bits));
-		knob->max = (uint64_t)(INT64_MAX >> (64 - bits));
-	} else {
-		knob->max = UINT64_MAX >> (64 - bits);
-	}
-}
-
-static int read_bound(const struct btf *btf, __u32 var, const char *prefix, const struct memtide_knob *knob,
-		      uint64_t *bound, struct memtide_errtext *errtext)
-{
-	const char *text = find_tag(btf, var, prefix);
-	uint64_t value;
-
-	if (!text || knob->type == MEMTIDE_KNOB_BOOL)
-		return 0;
-	if (parse_number(knob, text, &value))
-		return memtide_errtext_set(errtext, -EINVAL, "knob %s: its tag \"%s%s\" is no number of its type",
-					   knob->name, prefix, text);
-	*bound = value;
-	return 0;
-}
-
-static int read_knob(struct memtide_policy *policy, const struct btf *btf, __u32 var, size_t offset,
-		     struct memtide_errtext *errtext)
-{
-	const struct btf_type *t = btf__type_by_id(btf, var);
-	const struct btf_type *integer = knob_integer(btf, t->type);
-	struct memtide_knob *knob = &policy->knobs[policy->nr_knobs];
-	const char *about;
-	int r;
-
-	if (!integer)
-		return 0;
-	*knob = (struct memtide_knob) {
-		.name = btf__name_by_offset(btf, t->name_off),
-		.size = integer->size,
-		.type = btf_int_encoding(integer) & BTF_INT_BOOL ? MEMTIDE_KNOB_BOOL :
-			btf_int_encoding(integer) & BTF_INT_SIGNED ? MEMTIDE_KNOB_SIGNED : MEMTIDE_KNOB_UNSIGNED,
-	};
-	type_range(knob);
-	r = read_bound(btf, var, TAG_MIN, knob, &knob->min, errtext);
-	if (!r)
-		r = read_bound(btf, var, TAG_MAX, knob, &knob->max, errtext);
-	if (r)
-		return r;
-	about = find_tag(btf, var, TAG_ABOUT);
-	knob->about = about ?: "";
-	knob->initial = read_value(knob, policy->rodata + offset);
-	knob->value = knob->initial;
-	if (compare(knob, knob->initial, knob->min) < 0 || compare(knob, knob->initial, knob->max) > 0)
-		return memtide_errtext_set(errtext, -EINVAL, "knob %s: its default is not between its min and max",
-					   knob->name);
-	policy->knob_offsets[policy->nr_knobs++] = offset;
-	return 0;
-}
-
-static struct bpf_map *find_rodata(struct bpf_object *object)
-{
-	struct bpf_map *map;
-
-	bpf_object__for_each_map(map, object) {
-		const char *name = bpf_map__name(map);
-		size_t len = strlen(name);
-
-		if (bpf_map__is_internal(map) && len >= 7 && !strcmp(name + len - 7, ".rodata"))
-			return map;
-	}
-	return NULL;
-}
-
-static int read_knobs(struct memtide_policy *policy, struct memtide_errtext *errtext)
-{
-	const struct btf *btf = bpf_object__btf(policy->object);
-	struct bpf_map *map = find_rodata(policy->object);
-	const struct btf_var_secinfo *info;
-	const struct btf_type *section;
-	size_t size;
-	__s32 id;
-	int r = 0;
-
-	id = btf__find_by_name_kind(btf, ".rodata", BTF_KIND_DATASEC);
-	if (!map || id < 0)
-		return 0;
-	policy->rodata = bpf_map__initial_value(map, &size);
-	section = btf__type_by_id(btf, id);
-	policy->knobs = calloc(btf_vlen(section), sizeof(*policy->knobs));
-	policy->knob_offsets = calloc(btf_vlen(section), sizeof(*policy->knob_offsets));
-	if (!policy->rodata || !policy->knobs || !policy->knob_offsets)
-		return memtide_errtext_set(errtext, -ENOMEM, "no memory for the knobs of %s", policy->path);
-	info = btf_var_secinfos(section);
-	for (int i = 0; i < btf_vlen(section) && !r; i++, info++) {
-		if ((size_t)info->offset + info->size > size)
-			return memtide_errtext_set(errtext, -EINVAL,
-						   "%s: BTF and section .rodata do not fit each other",
-						   policy->path);
-		r = read_knob(policy, btf, info->type, info->offset, errtext);
-	}
-	return r;
 }
 
 /* Is there a whole, correct balance family?  0 without one, 1 with, else an error. */
@@ -363,23 +92,96 @@ static int check_balance(struct memtide_policy *policy, struct memtide_errtext *
 	return 1;
 }
 
-static int read_families(struct memtide_policy *policy, struct memtide_errtext *errtext)
+/* The family of an ops table's struct, or NULL.  libbpf takes NAME___ANYTHING for NAME, and so do we. */
+static const struct policy_family *family_of(const char *type)
+{
+	const char *flavour = strstr(type, "___");
+	size_t len = flavour ? (size_t)(flavour - type) : strlen(type);
+
+	for (const struct policy_family *family = policy_families; family->name; family++)
+		if (strlen(family->ops) == len && !strncmp(family->ops, type, len))
+			return family;
+	return NULL;
+}
+
+static int add_ops(struct memtide_policy *policy, struct bpf_map *map, const struct policy_family *family,
+		   struct memtide_errtext *errtext)
+{
+	struct policy_ops *ops = &policy->ops[policy->nr_ops];
+
+	if (policy->families & family->bit)
+		return memtide_errtext_set(errtext, -EINVAL,
+					   "%s has more than one struct %s: a policy has one for each family",
+					   policy->path, family->ops);
+	if (!(bpf_map__map_flags(map) & BPF_F_LINK))
+		return memtide_errtext_set(errtext, -EINVAL,
+					   "%s: %s has to be in section \".struct_ops.link\", it is in "
+					   "\".struct_ops\", which the kernel's hooks do not take",
+					   policy->path, bpf_map__name(map));
+	ops->family = family;
+	ops->map = map;
+	ops->type = bpf_map__btf_value_type_id(map);
+	ops->data = bpf_map__initial_value(map, &ops->size);
+	policy->nr_ops++;
+	policy->families |= family->bit;
+	return 0;
+}
+
+/* The families of hooks that the object has ops tables for. */
+static int read_ops(struct memtide_policy *policy, struct memtide_errtext *errtext)
 {
 	const struct btf *btf = bpf_object__btf(policy->object);
-	__s32 id;
+	struct bpf_map *map;
+	int r = 0;
+
+	bpf_object__for_each_map(map, policy->object) {
+		const struct policy_family *family;
+		const struct btf_type *t;
+
+		if (bpf_map__type(map) != BPF_MAP_TYPE_STRUCT_OPS)
+			continue;
+		t = btf__type_by_id(btf, bpf_map__btf_value_type_id(map));
+		family = t ? family_of(btf__name_by_offset(btf, t->name_off)) : NULL;
+		if (family && policy->nr_ops < POLICY_MAX_OPS)
+			r = add_ops(policy, map, family, errtext);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static void name_families(struct memtide_policy *policy)
+{
+	size_t used;
+
+	strcpy(policy->family_names, policy->families & MEMTIDE_FAMILY_BALANCE ? "balance" : "");
+	for (const struct policy_family *family = policy_families; family->name; family++) {
+		used = strlen(policy->family_names);
+		if (policy->families & family->bit)
+			snprintf(policy->family_names + used, sizeof(policy->family_names) - used, "%s%s",
+				 used ? "," : "", family->name);
+	}
+}
+
+static int read_families(struct memtide_policy *policy, struct memtide_errtext *errtext)
+{
 	int r;
 
 	r = check_balance(policy, errtext);
+	if (r > 0)
+		policy->families = MEMTIDE_FAMILY_BALANCE;
+	if (r >= 0)
+		r = read_ops(policy, errtext);
 	if (r < 0)
 		return r;
-	if (!r)
+	if (!policy->families)
 		return memtide_errtext_set(errtext, -EINVAL,
 					   "%s has no family that memtide knows: a balance policy has "
-					   "a program %s in section \"syscall\"",
+					   "a program %s in section \"syscall\", a ksm policy a struct "
+					   "tide_ksm_ops in section \".struct_ops.link\"",
 					   policy->path, BALANCE_PROGRAM);
-	policy->families = MEMTIDE_FAMILY_BALANCE;
-	id = btf__find_by_name_kind(btf, BALANCE_PROGRAM, BTF_KIND_FUNC);
-	policy->about = id > 0 ? find_tag(btf, id, TAG_POLICY) : NULL;
+	name_families(policy);
+	policy->about = policy_find_tag(bpf_object__btf(policy->object), 0, -1, TAG_POLICY);
 	return 0;
 }
 
@@ -399,11 +201,11 @@ static int open_object(struct memtide_policy *policy, struct memtide_errtext *er
 {
 	if (access(policy->path, R_OK))
 		return memtide_errtext_set(errtext, -errno, "cannot read %s: %m", policy->path);
-	listen_to_libbpf();
+	policy_listen_to_libbpf();
 	policy->object = bpf_object__open_file(policy->path, NULL);
 	if (!policy->object)
 		return memtide_errtext_set(errtext, -EINVAL, "%s is no BPF object file: %s", policy->path,
-					   first_words());
+					   policy_libbpf_words());
 	if (!bpf_object__btf(policy->object))
 		return memtide_errtext_set(errtext, -EINVAL, "%s carries no BTF: compile it with -g",
 					   policy->path);
@@ -427,7 +229,7 @@ int memtide_policy_open(const char *path, struct memtide_policy **ret_policy, st
 	if (!r)
 		r = read_families(policy, errtext);
 	if (!r)
-		r = read_knobs(policy, errtext);
+		r = policy_read_knobs(policy, errtext);
 	if (r) {
 		memtide_policy_close(policy);
 		return r;
@@ -442,10 +244,9 @@ void memtide_policy_close(struct memtide_policy *policy)
 		return;
 	if (policy->table)
 		munmap(policy->table, policy->table_size);
-	listen_to_libbpf();
+	policy_listen_to_libbpf();
 	bpf_object__close(policy->object);
-	free(policy->knobs);
-	free(policy->knob_offsets);
+	policy_knobs_free(&policy->knobs);
 	free(policy->log);
 	free(policy->name);
 	free(policy->path);
@@ -474,87 +275,7 @@ unsigned int memtide_policy_families(const struct memtide_policy *policy)
 
 const char *memtide_policy_family_names(const struct memtide_policy *policy)
 {
-	return policy->families & MEMTIDE_FAMILY_BALANCE ? "balance" : "";
-}
-
-const struct memtide_knob *memtide_policy_knobs(const struct memtide_policy *policy, size_t *ret_nr)
-{
-	*ret_nr = policy->nr_knobs;
-	return policy->knobs;
-}
-
-const char *memtide_knob_format(const struct memtide_knob *knob, uint64_t value, char ret_text[static 24])
-{
-	if (knob->type == MEMTIDE_KNOB_BOOL)
-		snprintf(ret_text, 24, "%s", value ? "true" : "false");
-	else if (knob->type == MEMTIDE_KNOB_SIGNED)
-		snprintf(ret_text, 24, "%lld", (long long)value);
-	else
-		snprintf(ret_text, 24, "%llu", (unsigned long long)value);
-	return ret_text;
-}
-
-static int no_such_knob(const struct memtide_policy *policy, const char *name, struct memtide_errtext *errtext)
-{
-	char names[320] = "";
-
-	for (size_t i = 0; i < policy->nr_knobs; i++) {
-		size_t used = strlen(names);
-
-		snprintf(names + used, sizeof(names) - used, "%s%s", i ? ", " : "", policy->knobs[i].name);
-	}
-	if (!policy->nr_knobs)
-		return memtide_errtext_set(errtext, -ENOENT, "policy %s has no knobs, so none called %.40s",
-					   policy->name, name);
-	return memtide_errtext_set(errtext, -ENOENT, "policy %s has no knob %.40s; it has %s", policy->name, name,
-				   names);
-}
-
-static int wrong_value(const struct memtide_policy *policy, const struct memtide_knob *knob, const char *value,
-		       int r, struct memtide_errtext *errtext)
-{
-	char min[24], max[24], initial[24];
-
-	if (knob->type == MEMTIDE_KNOB_BOOL)
-		return memtide_errtext_set(errtext, r,
-					   "%.40s is no value for knob %s of policy %s: it takes true or false "
-					   "(default %s)",
-					   value, knob->name, policy->name,
-					   memtide_knob_format(knob, knob->initial, initial));
-	return memtide_errtext_set(errtext, r,
-				   "%.40s is no value for knob %s of policy %s: it takes a whole number from %s "
-				   "to %s (default %s)",
-				   value, knob->name, policy->name, memtide_knob_format(knob, knob->min, min),
-				   memtide_knob_format(knob, knob->max, max),
-				   memtide_knob_format(knob, knob->initial, initial));
-}
-
-int memtide_policy_set_knob(struct memtide_policy *policy, const char *name, const char *text,
-			    struct memtide_errtext *errtext)
-{
-	struct memtide_knob *knob = NULL;
-	uint64_t value;
-	size_t i;
-	int r;
-
-	if (policy->loaded)
-		return memtide_errtext_set(errtext, -EBUSY,
-					   "policy %s is loaded: knobs are set before loading, load it anew",
-					   policy->name);
-	for (i = 0; i < policy->nr_knobs && !knob; i++)
-		if (!strcmp(policy->knobs[i].name, name))
-			knob = &policy->knobs[i];
-	if (!knob)
-		return no_such_knob(policy, name, errtext);
-
-	r = parse_value(knob, text, &value);
-	if (!r && (compare(knob, value, knob->min) < 0 || compare(knob, value, knob->max) > 0))
-		r = -ERANGE;
-	if (r)
-		return wrong_value(policy, knob, text, r, errtext);
-	knob->value = value;
-	write_value(knob, policy->rodata + policy->knob_offsets[knob - policy->knobs], value);
-	return 0;
+	return policy->family_names;
 }
 
 /* The verifier's verdict is its last line before the statistics. */
@@ -582,7 +303,7 @@ static int not_loaded(const struct memtide_policy *policy, int r, struct memtide
 	if (policy->log[0])
 		return memtide_errtext_set(errtext, r, "policy %s does not verify: %s", policy->name,
 					   verdict(policy->log, text, sizeof(text)));
-	return memtide_errtext_set(errtext, r, "policy %s does not load: %s", policy->name, first_words());
+	return memtide_errtext_set(errtext, r, "policy %s does not load: %s", policy->name, policy_libbpf_words());
 }
 
 static int map_table(struct memtide_policy *policy, struct memtide_errtext *errtext)
@@ -601,7 +322,24 @@ static int map_table(struct memtide_policy *policy, struct memtide_errtext *errt
 	return 0;
 }
 
-int memtide_policy_load(struct memtide_policy *policy, struct memtide_errtext *errtext)
+/* Programs of ops tables belong to these, all others to balance. */
+static void choose(struct memtide_policy *policy, unsigned int families)
+{
+	bool hooks = families & ~MEMTIDE_FAMILY_BALANCE, balance = families & MEMTIDE_FAMILY_BALANCE;
+	struct bpf_program *program;
+	struct bpf_map *map;
+
+	bpf_object__for_each_program(program, policy->object)
+		bpf_program__set_autoload(program, bpf_program__type(program) == BPF_PROG_TYPE_STRUCT_OPS ?
+					  hooks : balance);
+	bpf_object__for_each_map(map, policy->object)
+		if (bpf_map__type(map) == BPF_MAP_TYPE_STRUCT_OPS)
+			bpf_map__set_autocreate(map, false);
+	for (size_t i = 0; i < policy->nr_ops; i++)
+		bpf_map__set_autocreate(policy->ops[i].map, hooks);
+}
+
+int policy_load_families(struct memtide_policy *policy, unsigned int families, struct memtide_errtext *errtext)
 {
 	struct bpf_program *program;
 	int r;
@@ -614,13 +352,27 @@ int memtide_policy_load(struct memtide_policy *policy, struct memtide_errtext *e
 					   policy->name);
 	bpf_object__for_each_program(program, policy->object)
 		bpf_program__set_log_buf(program, policy->log, LOG_SIZE);
+	choose(policy, families);
 
-	listen_to_libbpf();
+	policy_listen_to_libbpf();
 	r = bpf_object__load(policy->object);
 	if (r)
 		return not_loaded(policy, r, errtext);
 	policy->loaded = true;
-	return map_table(policy, errtext);
+	return 0;
+}
+
+int memtide_policy_load(struct memtide_policy *policy, struct memtide_errtext *errtext)
+{
+	int r;
+
+	if (!(policy->families & MEMTIDE_FAMILY_BALANCE))
+		return memtide_errtext_set(errtext, -EINVAL,
+					   "policy %s is of family %s and decides on cgroups: memtide policy "
+					   "attach %s --vm NAME|--cgroup PATH",
+					   policy->name, policy->family_names, policy->name);
+	r = policy_load_families(policy, MEMTIDE_FAMILY_BALANCE, errtext);
+	return r ? r : map_table(policy, errtext);
 }
 
 const char *memtide_policy_log(const struct memtide_policy *policy)

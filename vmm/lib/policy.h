@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The one loader of policies: any *.bpf.o, without code for a particular one.  It finds an object's families and
- * knobs, sets knobs, loads, and for family "balance" maps the table and runs rounds.
+ * knobs, sets knobs, loads, and for family "balance" maps the table and runs rounds.  Policies for the kernel's hooks
+ * are attached by policy-attach.h.
  *
  *	family balance	program `balance` in section "syscall" and array map `table` of one struct balance_table
- *	knobs		`const volatile` variables with the tags that KNOB() in bpf/include/tide_knob.h gives them
- *	about		one line in the tag that POLICY_ABOUT() gives the main program
+ *	family ksm	a struct tide_ksm_ops in section ".struct_ops.link"
+ *	knobs		`const volatile` variables with the tags that KNOB() in bpf/include/tide_knob.h gives them, and
+ *			integer members of ops tables; a variable and a member of the same name are one knob
+ *	about		one line in the tag that POLICY_ABOUT() gives the main program or the ops table
  *
  * Functions return 0 or a negative errno and word it in @errtext, which may be NULL; outputs are untouched on
  * failure. Nothing here logs.  A policy belongs to one thread at a time, and may be handed from one to another:
@@ -28,6 +31,7 @@ struct memtide_policy;
 
 enum memtide_family {
 	MEMTIDE_FAMILY_BALANCE	= 0x1,
+	MEMTIDE_FAMILY_KSM	= 0x2,
 };
 
 enum memtide_knob_type {
@@ -78,7 +82,7 @@ const char *memtide_policy_about(const struct memtide_policy *policy);
 
 /* Bits of enum memtide_family, never zero. */
 unsigned int memtide_policy_families(const struct memtide_policy *policy);
-/* "balance"; families in the order of their bits, separated by commas. */
+/* "balance" or "ksm"; families in the order of their bits, separated by commas. */
 const char *memtide_policy_family_names(const struct memtide_policy *policy);
 
 /* All knobs in the order of their declaration, valid until the policy is closed; their number in @ret_nr. */
@@ -99,9 +103,9 @@ int memtide_policy_set_knob(struct memtide_policy *policy, const char *name, con
 const char *memtide_knob_format(const struct memtide_knob *knob, uint64_t value, char ret_text[static 24]);
 
 /**
- * memtide_policy_load() - have the kernel verify and load it, and map its table
+ * memtide_policy_load() - have the kernel verify and load a balance policy, and map its table
  *
- * Needs CAP_BPF.  Blocks.  After a failure memtide_policy_log() has the verifier's words, where it had any, and
+ * What an object has of other families stays out.  Needs CAP_BPF.  Blocks.  -EINVAL without family balance.  After a failure memtide_policy_log() has the verifier's words, where it had any, and
  * the policy can only be closed.
  */
 int memtide_policy_load(struct memtide_policy *policy, struct memtide_errtext *errtext);
