@@ -27,10 +27,17 @@ typedef _Bool bool;
 
 /* From the kernel's include/uapi/linux/bpf.h; these numbers are ABI. */
 enum {
+	BPF_MAP_TYPE_HASH	= 1,
 	BPF_MAP_TYPE_ARRAY	= 2,
+	BPF_MAP_TYPE_LRU_HASH	= 9,
 };
 
 enum {
+	BPF_ANY			= 0,
+};
+
+enum {
+	BPF_F_NO_PREALLOC	= 1U << 0,
 	BPF_F_MMAPABLE		= 1U << 10,
 };
 
