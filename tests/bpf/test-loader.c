@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "policy-attach.h"
 #include "table.h"
 
 static struct memtide_errtext errtext;
@@ -181,6 +182,55 @@ static void test_a_new_one_starts_from_zero(void **state)
 	memtide_policy_close(new);
 }
 
+/* A policy for the kernel's hooks; attaching it needs a kernel that has them: tests/cli/test-hooks.c. */
+static void test_ops_tables_are_families(void **state)
+{
+	struct memtide_policy *policy = open_policy("ksm-tenant");
+
+	assert_int_equal(memtide_policy_families(policy), MEMTIDE_FAMILY_KSM);
+	assert_string_equal(memtide_policy_family_names(policy), "ksm");
+	assert_true(strlen(memtide_policy_about(policy)) > 10);
+	assert_int_equal(memtide_policy_load(policy, &errtext), -EINVAL);
+	assert_words("memtide policy attach ksm-tenant");
+	memtide_policy_close(policy);
+}
+
+/* Numbers in an ops table are knobs, with the default that the policy gives them, but not those that are the loader's. */
+static void test_members_are_knobs(void **state)
+{
+	struct memtide_policy *policy = open_policy("ksm-minimal");
+	const struct memtide_knob *domain = find_knob(policy, "domain");
+	size_t nr;
+
+	assert_int_equal(domain->size, 8);
+	assert_int_equal(domain->initial, 1);
+	assert_true(strlen(domain->about) > 10);
+	memtide_policy_knobs(policy, &nr);
+	assert_int_equal(nr, 1);
+	assert_int_equal(memtide_policy_set_knob(policy, "domain", "7", &errtext), 0);
+	assert_int_equal(find_knob(policy, "domain")->value, 7);
+	assert_int_equal(memtide_policy_set_knob(policy, "cgroup_id", "7", &errtext), -ENOENT);
+	assert_words("it has domain");
+	memtide_policy_close(policy);
+}
+
+static void test_where_nothing_is_attached(void **state)
+{
+	struct memtide_policy *policy = open_policy("ksm-minimal");
+	size_t nr;
+
+	assert_int_equal(memtide_policy_attach(policy, "/nowhere", &errtext), -ENOENT);
+	assert_words("/nowhere");
+	assert_int_equal(memtide_policy_attach(policy, "/proc", &errtext), -EINVAL);
+	assert_words("no cgroup of version 2");
+	memtide_policy_close(policy);
+	policy = open_policy("fair");
+	assert_int_equal(memtide_policy_attach(policy, "/nowhere", &errtext), -EINVAL);
+	assert_words("memtide policy load fair");
+	memtide_policy_close(policy);
+	assert_int_equal(memtide_policy_detach(NULL, "/nowhere", &nr, &errtext), -ENOENT);
+}
+
 static void test_finds_by_name(void **state)
 {
 	char *file;
@@ -207,6 +257,9 @@ int main(void)
 		cmocka_unit_test(test_giving_up_is_an_error),
 		cmocka_unit_test(test_too_many_rows_are_refused),
 		cmocka_unit_test(test_a_new_one_starts_from_zero),
+		cmocka_unit_test(test_ops_tables_are_families),
+		cmocka_unit_test(test_members_are_knobs),
+		cmocka_unit_test(test_where_nothing_is_attached),
 		cmocka_unit_test(test_finds_by_name),
 	};
 

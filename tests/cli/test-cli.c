@@ -5,96 +5,25 @@
  */
 #include <jansson.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "command.h"
 #include "controller.h"
 #include "peer.h"
 
 #define MIB		(UINT64_C(1) << 20)
 #define RAM		(512 * MIB)
-#define OUTPUT_SIZE	(256 * 1024)
 
 static struct controller *controller;
 static struct peer *peers[2];
-static char output[OUTPUT_SIZE];	/* of the last command, standard error included */
-
-/* A command line of `memtide` with the test's socket; runs in a shell. */
-static void command_line(char *line, size_t size, const char *words)
-{
-	snprintf(line, size, "LC_ALL=C.UTF-8 %s/vmm/cli/memtide --socket %s %s 2>&1", getenv("LAB_BUILD"),
-		 controller ? controller_control_socket(controller) : "/nowhere/control.sock", words);
-}
-
-/* Run `memtide WORDS`; returns its exit status, its output is in @output. */
-static int memtide(const char *words)
-{
-	char line[1024];
-	size_t used;
-	FILE *f;
-
-	command_line(line, sizeof(line), words);
-	f = popen(line, "r");
-	assert_non_null(f);
-	used = fread(output, 1, sizeof(output) - 1, f);
-	output[used] = '\0';
-	return WEXITSTATUS(pclose(f));
-}
-
-/* Start `memtide WORDS`, which does not end by itself: read from what is returned, then finish(). */
-static FILE *spawn(const char *words, pid_t *ret_pid)
-{
-	char line[1024], command[1040];
-	int fd[2];
-
-	command_line(line, sizeof(line), words);
-	snprintf(command, sizeof(command), "exec env %s", line);
-	assert_int_equal(pipe(fd), 0);
-	*ret_pid = fork();
-	assert_true(*ret_pid >= 0);
-	if (!*ret_pid) {
-		dup2(fd[1], STDOUT_FILENO);
-		close(fd[0]);
-		close(fd[1]);
-		execl("/bin/sh", "sh", "-c", command, NULL);
-		_exit(127);
-	}
-	close(fd[1]);
-	return fdopen(fd[0], "r");
-}
-
-static void finish(FILE *f, pid_t pid)
-{
-	fclose(f);
-	kill(pid, SIGTERM);
-	assert_int_equal(waitpid(pid, NULL, 0), pid);
-}
-
-static void assert_says(const char *words)
-{
-	if (!strstr(output, words))
-		fail_msg("\"%s\" is not in: %s", words, output);
-}
-
-static json_t *memtide_json(const char *words, int status)
-{
-	json_t *json;
-
-	assert_int_equal(memtide(words), status);
-	json = json_loads(output, JSON_DECODE_ANY, NULL);
-	if (!json)
-		fail_msg("no JSON: %s", output);
-	return json;
-}
 
 static json_int_t vm_member(const char *vm, const char *member)
 {
@@ -116,6 +45,7 @@ static int start(void **state)
 	assert_int_equal(controller_start("budget = 2G\nreserve = 64M\npolicy = none\n[default]\nfloor = 64M\n",
 					  &controller),
 			 0);
+	command_socket = controller_control_socket(controller);
 	for (uint8_t i = 0; i < 2; i++) {
 		struct peer_options options = {
 			.name = names[i], .uuid_end = i + 1, .ram = RAM, .needs = 32 * MIB
@@ -133,6 +63,7 @@ static int stop(void **state)
 		peer_free(peers[i]);
 		peers[i] = NULL;
 	}
+	command_socket = NULL;
 	if (controller && controller_stop(controller))
 		return -1;
 	controller = NULL;
@@ -141,15 +72,19 @@ static int stop(void **state)
 
 static void test_without_daemon(void **state)
 {
-	struct controller *saved = controller;
+	const char *saved = command_socket;
 
-	controller = NULL;
+	command_socket = NULL;
 	assert_int_equal(memtide("status"), 1);
 	assert_says("no memtided at /nowhere/control.sock");
 	assert_says("--socket PATH");
 	assert_int_equal(memtide("log --follow"), 1);
 	assert_int_equal(memtide("status --watch"), 1);
-	controller = saved;
+	/* What the policies themselves and the kernel say does not need one. */
+	assert_int_equal(memtide("policy list"), 0);
+	assert_int_equal(memtide("policy show nowhere"), 1);
+	assert_says("no policy nowhere");
+	command_socket = saved;
 }
 
 static void test_wrong_calls(void **state)
@@ -174,10 +109,18 @@ static void test_wrong_calls(void **state)
 		{ "vm set web --shares 1x", "from 1 to 1000000" },
 		{ "policy load fair --knob idle", "NAME=VALUE" },
 		{ "log --after x", "sequence number" },
+		{ "policy attach fair", "--vm NAME or --cgroup PATH" },
+		{ "policy attach fair --vm a --cgroup b", "--vm NAME or --cgroup PATH" },
+		{ "policy detach", "--vm NAME or --cgroup PATH" },
+		{ "policy detach a b --vm x", "usage: memtide policy detach [FAMILY]" },
+		{ "policy load fair --cgroup /x", "does not take --vm and --cgroup" },
+		{ "ksm set", "nothing to set" },
+		{ "ksm set --tenant seven --knob a=1", "takes the number of a merge domain" },
+		{ "ksm --tenant 7", "does not take --tenant" },
 	};
 
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
-		assert_int_equal(memtide(calls[i].words), 2);
+		assert_int_equal(memtide("%s", calls[i].words), 2);
 		assert_says(calls[i].says);
 	}
 }
@@ -187,13 +130,14 @@ static void test_help(void **state)
 	static const char *const commands[] = {
 		"",	      "status",	  "vm",	    "vm list",	   "vm show",	  "vm set",
 		"vm release", "vm adopt", "policy", "policy list", "policy show", "policy load",
-		"pause",      "resume",	  "log",    "doctor",
+		"pause",      "resume",	  "log",    "doctor",	   "eject",	  "ksm",
+		"ksm set",    "policy attach", "policy replace", "policy detach",
 	};
 	char words[64];
 
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		snprintf(words, sizeof(words), "%s --help", commands[i]);
-		assert_int_equal(memtide(words), 0);
+		assert_int_equal(memtide("%s", words), 0);
 		assert_says("Usage: memtide");
 		assert_says(commands[i]);
 	}
@@ -210,7 +154,7 @@ static void test_status(void **state)
 	assert_says("█");
 	assert_int_equal(memtide("vm list"), 0);
 	assert_says("db");
-	json = memtide_json("status --json", 0);
+	json = memtide_json(0, "status --json");
 	assert_int_equal(json_array_size(json_object_get(json, "vms")), 2);
 	assert_int_equal(json_integer_value(json_object_get(json, "budget")), 2048 * MIB);
 	json_decref(json);
@@ -220,7 +164,7 @@ static void test_watch(void **state)
 {
 	char text[8192];
 	pid_t pid;
-	FILE *f = spawn("status --watch=0.1 --json", &pid);
+	FILE *f = command_spawn("status --watch=0.1 --json", &pid);
 
 	for (int i = 0; i < 3; i++) {
 		json_t *json;
@@ -230,7 +174,7 @@ static void test_watch(void **state)
 		assert_non_null(json_object_get(json, "uptime_ms"));
 		json_decref(json);
 	}
-	finish(f, pid);
+	command_finish(f, pid);
 }
 
 static void test_one_vm(void **state)
@@ -248,7 +192,7 @@ static void test_one_vm(void **state)
 	assert_int_equal(vm_member("web", "shares"), 300);
 	assert_int_equal(memtide("vm set web --floor 8G"), 1);
 	assert_int_equal(vm_member("web", "floor"), 128 * MIB);
-	json = memtide_json("vm set web --floor 8G --json", 1);
+	json = memtide_json(1, "vm set web --floor 8G --json");
 	assert_true(json_is_object(json_object_get(json, "error")));
 	json_decref(json);
 
@@ -265,8 +209,8 @@ static void test_policy_of_a_file(void **state)
 	char words[512];
 
 	snprintf(words, sizeof(words), "policy show %s/bpf/fair.bpf.o --json", getenv("LAB_BUILD"));
-	here = memtide_json(words, 0);
-	there = memtide_json("policy show fair --json", 0);
+	here = memtide_json(0, "%s", words);
+	there = memtide_json(0, "policy show fair --json");
 	knobs = json_object_get(here, "knobs");
 	assert_true(json_array_size(knobs) > 5);
 	assert_true(json_equal(knobs, json_object_get(there, "knobs")));
@@ -299,15 +243,57 @@ static void test_loading(void **state)
 	assert_int_equal(memtide("policy load nowhere"), 1);
 	assert_says("nowhere");
 	snprintf(words, sizeof(words), "policy load %s/tests/bpf/unverifiable.bpf.o", getenv("LAB_BUILD"));
-	assert_int_equal(memtide(words), 1);
+	assert_int_equal(memtide("%s", words), 1);
 	assert_says("does not verify");
 	assert_says("processed ");
 	strcat(words, " --json");
-	json = memtide_json(words, 1);
+	json = memtide_json(1, "%s", words);
 	assert_non_null(json_object_get(json_object_get(json_object_get(json, "error"), "data"), "log"));
 	json_decref(json);
 	assert_int_equal(memtide("policy list"), 0);
 	assert_says("* proxmox");
+}
+
+/* What holds on every kernel; what needs one with the hooks is in test-hooks.c. */
+static void test_policies_on_cgroups(void **state)
+{
+	const char *build = getenv("LAB_BUILD");
+	json_t *json;
+
+	assert_int_equal(memtide("policy attach %s/tests/bpf/ksm-minimal.bpf.o --vm nobody", build), 1);
+	assert_says("nobody");
+	assert_int_equal(memtide("policy attach %s/tests/bpf/ksm-minimal.bpf.o --vm web", build), 1);
+	assert_says("no cgroup of its own");
+	assert_int_equal(memtide("policy attach %s/tests/bpf/ksm-minimal.bpf.o --cgroup /nowhere", build), 1);
+	assert_says("/nowhere");
+	assert_int_equal(memtide("policy attach %s/tests/bpf/ksm-minimal.bpf.o --cgroup /proc", build), 1);
+	assert_says("no cgroup of version 2");
+	assert_int_equal(memtide("policy attach fair --cgroup /nowhere"), 1);
+	assert_says("memtide policy load fair");
+	assert_int_equal(memtide("policy load %s/tests/bpf/ksm-minimal.bpf.o", build), 1);
+	assert_says("memtide policy attach ksm-minimal");
+	json = memtide_json(1, "policy detach --cgroup /nowhere --json");
+	assert_non_null(json_object_get(json_object_get(json, "error"), "message"));
+	json_decref(json);
+	json = memtide_json(0, "policy list --json");
+	assert_true(json_is_array(json_object_get(json, "attached")));
+	json_decref(json);
+}
+
+static void test_ksm(void **state)
+{
+	json_t *json = memtide_json(access("/sys/kernel/mm/ksm/run", F_OK) ? 1 : 0, "ksm --json");
+
+	if (!json_object_get(json, "error")) {
+		assert_true(json_is_object(json_object_get(json, "ksmd")));
+		/* A kernel without the hooks is told from one that has them, and what it lacks is said. */
+		assert_int_equal(json_is_true(json_object_get(json, "hooks")),
+				 !access("/sys/kernel/tide/policies", F_OK));
+		assert_int_equal(json_is_true(json_object_get(json, "hooks")), !json_object_get(json, "cannot"));
+	}
+	json_decref(json);
+	assert_int_equal(memtide("ksm set --knob nope=1"), 1);
+	assert_says("pages_to_scan");
 }
 
 static void test_pause(void **state)
@@ -329,7 +315,7 @@ static void test_log(void **state)
 
 	assert_int_equal(memtide("log"), 0);
 	assert_says("web");
-	f = spawn("log --json --follow", &pid);
+	f = command_spawn("log --json --follow", &pid);
 	/* With its first line it is there, and misses nothing from then on. */
 	assert_non_null(fgets(text, sizeof(text), f));
 	assert_int_equal(memtide("vm set db --shares 77"), 0);
@@ -340,12 +326,12 @@ static void test_log(void **state)
 		assert_non_null(json_object_get(entry, "seq"));
 	} while (!strstr(json_string_value(json_object_get(entry, "message")), "77"));
 	json_decref(entry);
-	finish(f, pid);
+	command_finish(f, pid);
 }
 
 static void test_doctor(void **state)
 {
-	json_t *json = memtide_json("doctor --json", 0), *finding;
+	json_t *json = memtide_json(0, "doctor --json"), *finding;
 	bool daemon = false;
 	size_t i;
 
@@ -369,6 +355,8 @@ int main(void)
 		cmocka_unit_test(test_one_vm),
 		cmocka_unit_test(test_policy_of_a_file),
 		cmocka_unit_test(test_loading),
+		cmocka_unit_test(test_policies_on_cgroups),
+		cmocka_unit_test(test_ksm),
 		cmocka_unit_test(test_pause),
 		cmocka_unit_test(test_log),
 		cmocka_unit_test(test_doctor),

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Policies on cgroups through the memtide command, in a kernel with the hooks: attach, list, replace, detach, eject,
+ * ksm; and the words for what the kernel refuses.  Whether the kernel does as they say is for tests/host-kernel.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "command.h"
+
+#define CGROUP		"/sys/fs/cgroup/memtide-test"
+#define BELOW		CGROUP "/below"
+#define GONE_TRIES	6000	/* of 10 ms: for what takes milliseconds on a machine that does nothing else */
+
+static const char *build;
+
+static char *policy(const char *name)
+{
+	static char file[512];
+
+	snprintf(file, sizeof(file), "%s/tests/bpf/%s.bpf.o", build, name);
+	if (access(file, F_OK))
+		snprintf(file, sizeof(file), "%s/bpf/%s.bpf.o", build, name);
+	return file;
+}
+
+/* What `policy list` says of a cgroup; NULL if nothing is there. */
+static json_t *attached_to(const char *cgroup)
+{
+	json_t *list = memtide_json(0, "policy list --json"), *one, *found = NULL;
+	size_t i;
+
+	json_array_foreach(json_object_get(list, "attached"), i, one)
+		if (!strcmp(json_string_value(json_object_get(one, "cgroup")) ?: "", cgroup))
+			found = json_incref(one);
+	json_decref(list);
+	return found;
+}
+
+static void assert_attached(const char *cgroup, const char *name, const char *knob, json_int_t value)
+{
+	json_t *one = attached_to(cgroup), *knobs = json_object_get(one, "knobs");
+
+	if (!one)
+		fail_msg("nothing is attached to %s", cgroup);
+	assert_string_equal(json_string_value(json_object_get(one, "name")), name);
+	assert_string_equal(json_string_value(json_object_get(one, "state")), "attached");
+	assert_true(json_is_true(json_object_get(one, "in_force")));
+	assert_false(access(json_string_value(json_object_get(one, "pin")), F_OK));
+	if (json_integer_value(json_object_get(knobs, knob)) != value)
+		fail_msg("%s is %lld, not %lld", knob, (long long)json_integer_value(json_object_get(knobs, knob)),
+			 (long long)value);
+	json_decref(one);
+}
+
+static void wait_until_gone(const char *cgroup)
+{
+	for (int i = 0; i < GONE_TRIES; i++) {
+		json_t *one = attached_to(cgroup);
+		bool gone = !json_is_true(json_object_get(one, "in_force"));
+
+		json_decref(one);
+		if (gone)
+			return;
+		poll(NULL, 0, 10);
+	}
+	fail_msg("%s still has a policy", cgroup);
+}
+
+static int start(void **state)
+{
+	if (mkdir(CGROUP, 0755) && errno != EEXIST)
+		return -1;
+	return 0;
+}
+
+static int stop(void **state)
+{
+	memtide("policy detach --cgroup %s", CGROUP);
+	rmdir(BELOW);
+	return rmdir(CGROUP);
+}
+
+static void test_attach(void **state)
+{
+	json_t *one;
+
+	assert_int_equal(memtide("policy attach %s --cgroup %s --knob domain=7", policy("ksm-minimal"), CGROUP), 0);
+	assert_says("ksm policy ksm_minimal on " CGROUP ": attached");
+	assert_says("domain = 7");
+	assert_attached(CGROUP, "ksm_minimal", "domain", 7);
+	one = attached_to(CGROUP);
+	assert_string_equal(json_string_value(json_object_get(one, "file")), policy("ksm-minimal"));
+	assert_true(json_is_integer(json_object_get(json_object_get(one, "counts"), "scanned")));
+	json_decref(one);
+
+	/* Paths as in /proc/PID/cgroup are good, too. */
+	assert_int_equal(memtide("policy attach %s --cgroup /memtide-test", policy("ksm-minimal")), 1);
+	assert_says("attached to /memtide-test already");
+	assert_says("policy replace");
+}
+
+static void test_nearer_cgroups(void **state)
+{
+	assert_int_equal(mkdir(BELOW, 0755), 0);
+	assert_int_equal(memtide("policy attach %s --cgroup %s", policy("ksm-off"), BELOW), 1);
+	assert_says("has no memory controller");
+	assert_says("cgroup.subtree_control");
+	assert_int_equal(system("echo +memory >" CGROUP "/cgroup.subtree_control"), 0);
+	assert_int_equal(memtide("policy attach %s --cgroup %s", policy("ksm-off"), BELOW), 0);
+	assert_attached(CGROUP, "ksm_minimal", "domain", 7);
+	assert_attached(BELOW, "ksm_off", "domain", 0);
+	/* What is left of it when its cgroup goes is no obstacle and no policy. */
+	assert_int_equal(rmdir(BELOW), 0);
+	wait_until_gone(BELOW);
+}
+
+static void test_replace(void **state)
+{
+	assert_int_equal(memtide("policy replace %s --cgroup %s --knob domain=7 --knob rate_pages=100",
+				 policy("ksm-tenant"), CGROUP), 0);
+	assert_attached(CGROUP, "ksm_tenant", "rate_pages", 100);
+	assert_attached(CGROUP, "ksm_tenant", "domain", 7);
+	assert_int_equal(memtide("policy replace %s --cgroup %s --knob rate=100", policy("ksm-tenant"), CGROUP), 1);
+	assert_says("has no knob rate; it has rate_pages");
+	assert_int_equal(memtide("policy replace %s --cgroup %s --knob settle_scans=1000", policy("ksm-tenant"),
+				 CGROUP), 1);
+	assert_says("from 1 to 255");
+}
+
+/* Each is refused in words, and the policy before it stays. */
+static void test_what_is_refused(void **state)
+{
+	static const struct {
+		const char *name;
+		const char *says;
+	} bad[] = {
+		{ "ksm-unverifiable", "does not verify" },
+		{ "ksm-alloc-map", "map passes (hash, BPF_F_NO_PREALLOC) allocates memory" },
+		{ "ksm-sleepable", "may sleep" },
+		{ "ksm-nameless", "is no .name" },
+	};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(memtide("policy replace %s --cgroup %s --knob domain=7", policy(bad[i].name), CGROUP),
+				 1);
+		assert_says(bad[i].says);
+		assert_attached(CGROUP, "ksm_tenant", "rate_pages", 100);
+	}
+	assert_int_equal(memtide("policy replace %s --cgroup /sys/fs/cgroup", policy("ksm-minimal")), 1);
+	assert_says("no ksm policy that could be replaced");
+}
+
+static void test_ksm(void **state)
+{
+	json_t *ksm = memtide_json(0, "ksm --json"), *tenant, *found = NULL;
+	size_t i;
+
+	assert_true(json_is_true(json_object_get(ksm, "hooks")));
+	json_array_foreach(json_object_get(ksm, "tenants"), i, tenant)
+		if (json_integer_value(json_object_get(tenant, "tenant")) == 7)
+			found = tenant;
+	assert_int_equal(json_array_size(json_object_get(found, "policies")), 1);
+	json_decref(ksm);
+	assert_int_equal(memtide("ksm"), 0);
+	assert_says("ksm_tenant on " CGROUP);
+}
+
+static void test_ksm_set(void **state)
+{
+	assert_int_equal(memtide("ksm set --tenant 7 --knob settle_scans=4"), 0);
+	assert_attached(CGROUP, "ksm_tenant", "settle_scans", 4);
+	/* The others are as they were, the one that is a member of the ops table included. */
+	assert_attached(CGROUP, "ksm_tenant", "rate_pages", 100);
+	assert_attached(CGROUP, "ksm_tenant", "domain", 7);
+	assert_int_equal(memtide("ksm set --tenant 7 --knob nope=4"), 1);
+	assert_says("rate_pages");
+	assert_int_equal(memtide("ksm set --tenant 9 --knob settle_scans=4"), 1);
+	assert_says("no policy of tenant 9");
+	assert_int_equal(memtide("ksm set --knob pages_to_scan=321"), 0);
+	assert_says("321 pages every");
+}
+
+static void test_detach(void **state)
+{
+	json_t *one;
+
+	assert_int_equal(memtide("policy detach nope --cgroup %s", CGROUP), 1);
+	assert_says("there are: ksm");
+	assert_int_equal(memtide("policy detach ksm --cgroup %s", CGROUP), 0);
+	assert_says("1 policy detached from " CGROUP);
+	one = attached_to(CGROUP);
+	assert_null(one);
+	assert_int_equal(memtide("policy detach --cgroup %s", CGROUP), 1);
+	assert_says("no policy is attached");
+}
+
+static void test_eject(void **state)
+{
+	json_t *json, *one;
+
+	assert_int_equal(memtide("policy attach %s --cgroup %s", policy("ksm-minimal"), CGROUP), 0);
+	json = memtide_json(0, "eject --json");
+	assert_int_equal(json_integer_value(json_object_get(json, "ejected")), 1);
+	json_decref(json);
+	wait_until_gone(CGROUP);
+	/* It is told from one that was never there, cannot be replaced, and is no obstacle to the next. */
+	one = attached_to(CGROUP);
+	assert_non_null(one);
+	json_decref(one);
+	assert_int_equal(memtide("policy replace %s --cgroup %s", policy("ksm-minimal"), CGROUP), 1);
+	assert_says("in force no more");
+	assert_int_equal(memtide("policy attach %s --cgroup %s --knob domain=3", policy("ksm-minimal"), CGROUP), 0);
+	assert_attached(CGROUP, "ksm_minimal", "domain", 3);
+	assert_int_equal(memtide("eject"), 0);
+	assert_says("1 policy ejected");
+	wait_until_gone(CGROUP);
+	assert_int_equal(memtide("policy detach --cgroup %s", CGROUP), 0);
+	one = attached_to(CGROUP);
+	assert_null(one);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_attach),
+		cmocka_unit_test(test_nearer_cgroups),
+		cmocka_unit_test(test_replace),
+		cmocka_unit_test(test_what_is_refused),
+		cmocka_unit_test(test_ksm),
+		cmocka_unit_test(test_ksm_set),
+		cmocka_unit_test(test_detach),
+		cmocka_unit_test(test_eject),
+	};
+
+	build = getenv("LAB_BUILD");
+	if (!build || access("/sys/kernel/tide/policies", F_OK)) {
+		puts("ok 1 - policies on cgroups # SKIP needs a kernel with the hooks: run this through ./lab\n1..1");
+		return 0;
+	}
+	return cmocka_run_group_tests(tests, start, stop);
+}
