@@ -116,6 +116,8 @@ static void test_wrong_calls(void **state)
 		{ "policy load fair --cgroup /x", "does not take --vm and --cgroup" },
 		{ "ksm set", "nothing to set" },
 		{ "ksm set --tenant seven --knob a=1", "takes the number of a merge domain" },
+		{ "ksm set --qmp /x --knob merge=maybe", "merge=on or --knob merge=off" },
+		{ "ksm set --qmp /x --tenant 7 --knob merge=on", "give one of them" },
 		{ "ksm --tenant 7", "does not take --tenant" },
 	};
 
@@ -131,7 +133,7 @@ static void test_help(void **state)
 		"",	      "status",	  "vm",	    "vm list",	   "vm show",	  "vm set",
 		"vm release", "vm adopt", "policy", "policy list", "policy show", "policy load",
 		"pause",      "resume",	  "log",    "doctor",	   "eject",	  "ksm",
-		"ksm set",    "policy attach", "policy replace", "policy detach",
+		"ksm set",    "ksm open",	  "policy attach", "policy replace", "policy detach",
 	};
 	char words[64];
 

@@ -205,6 +205,18 @@ static void test_detach(void **state)
 	assert_says("no policy is attached");
 }
 
+static void test_open(void **state)
+{
+	json_t *json = memtide_json(0, "ksm open --cgroup %s --json", CGROUP);
+
+	assert_string_equal(json_string_value(json_object_get(json, "cgroup")), CGROUP);
+	json_decref(json);
+	assert_int_equal(memtide("policy attach %s --cgroup %s", policy("ksm-off"), CGROUP), 0);
+	assert_int_equal(memtide("ksm open --cgroup %s", CGROUP), 1);
+	assert_says("memtide policy detach ksm");
+	assert_int_equal(memtide("policy detach --cgroup %s", CGROUP), 0);
+}
+
 static void test_eject(void **state)
 {
 	json_t *json, *one;
@@ -240,6 +252,7 @@ int main(void)
 		cmocka_unit_test(test_ksm),
 		cmocka_unit_test(test_ksm_set),
 		cmocka_unit_test(test_detach),
+		cmocka_unit_test(test_open),
 		cmocka_unit_test(test_eject),
 	};
 

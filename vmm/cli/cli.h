@@ -26,6 +26,7 @@ enum cli_option {
 	CLI_LIMITS	= 0x10,	/* --floor, --maximum, --shares */
 	CLI_SCOPE	= 0x20,	/* --vm, --cgroup */
 	CLI_TENANT	= 0x40,
+	CLI_QMP		= 0x80,
 };
 
 #define CLI_MAX_KNOBS	64
@@ -45,6 +46,7 @@ enum cli_option {
  * @vm: the same
  * @cgroup: the same
  * @tenant: the same
+ * @qmp: the same
  */
 struct cli {
 	const char *socket;
@@ -60,6 +62,7 @@ struct cli {
 	const char *vm;
 	const char *cgroup;
 	const char *tenant;
+	const char *qmp;
 };
 
 /**

@@ -19,6 +19,7 @@
 
 #include "cli.h"
 #include "client.h"
+#include "policy-attach.h"
 
 enum verdict {
 	FINE,
@@ -222,10 +223,23 @@ static void check_ksm(struct report *report)
 	if (strcmp(run, "1"))
 		find(report, "ksm", FINE, "",
 		     "KSM is off; what it would save is never granted away, so nothing is missing");
+	else if (memtide_kernel_has_hooks())
+		find(report, "ksm", NOTE, "memtide policy attach ksm-tenant --vm NAME --knob domain=NUMBER",
+		     "KSM runs: VMs without a ksm policy share pages with each other, whoever owns them (memtide ksm)");
 	else
 		find(report, "ksm", NOTE, "echo 2 > /sys/kernel/mm/ksm/run where tenants do not trust each other",
 		     "KSM runs for all VMs alike (%s pages shared): tenants can learn of each other's pages",
 		     sharing);
+}
+
+static void check_hooks(struct report *report)
+{
+	if (memtide_kernel_has_hooks())
+		find(report, "hooks", FINE, "", "the kernel asks memory policies: memtide policy attach");
+	else
+		find(report, "hooks", NOTE, "boot a kernel with the patches of host-kernel/ and CONFIG_TIDE",
+		     "the kernel has no hooks for memory policies: page merging cannot be steered for one tenant, nor "
+		     "tenants be kept apart");
 }
 
 /* Is pid @pid a QEMU, and has it the device?  -1 if it is none. */
@@ -369,6 +383,7 @@ static int run_doctor(const struct cli *cli, int argc, char **argv)
 	check_kvm(&report);
 	check_thp(&report);
 	check_ksm(&report);
+	check_hooks(&report);
 	check_daemon(&report, cli);
 	check_qemus(&report);
 	object = json_pack("{s:o}", "findings", report.findings);

@@ -15,8 +15,10 @@
 #include <unistd.h>
 
 #include "attach.h"
+#include "cgroup-id.h"
 #include "client.h"
 #include "policy-attach.h"
+#include "qmp.h"
 #include "size.h"
 
 #define KSM		"/sys/kernel/mm/ksm"
@@ -428,6 +430,29 @@ static int set_tenant(const struct cli *cli, uint64_t tenant)
 	return attach_failed(cli, message, NULL);
 }
 
+static void print_merge(const json_t *result)
+{
+	unsigned long long nr = reply_number(result, "backends");
+
+	printf("%llu memory %s: pages %s merged\n", nr, nr == 1 ? "backend" : "backends",
+	       json_is_true(json_object_get(result, "merge")) ? "are" : "are not");
+}
+
+/* The one thing that a stock kernel leaves: to take a whole VM out. */
+static int set_backends(const struct cli *cli)
+{
+	struct memtide_errtext errtext;
+	unsigned int nr;
+	bool merge;
+
+	merge = cli->nr_knobs == 1 && !strcmp(cli->knobs[0], "merge=on");
+	if (cli->nr_knobs != 1 || (!merge && strcmp(cli->knobs[0], "merge=off")))
+		return cli_usage("a VM's QEMU has one knob: --knob merge=on or --knob merge=off");
+	if (qmp_set_merge(cli->qmp, merge, &nr, &errtext))
+		return attach_failed(cli, errtext.text, NULL);
+	return cli_print_result(cli, json_pack("{s:i, s:b}", "backends", (int)nr, "merge", merge), print_merge);
+}
+
 static int run_set(const struct cli *cli, int argc, char **argv)
 {
 	unsigned long long tenant;
@@ -435,6 +460,10 @@ static int run_set(const struct cli *cli, int argc, char **argv)
 
 	if (!cli->nr_knobs)
 		return cli_usage("nothing to set: give --knob NAME=VALUE");
+	if (cli->tenant && cli->qmp)
+		return cli_usage("--tenant is for all VMs of a tenant, --qmp for one: give one of them");
+	if (cli->qmp)
+		return set_backends(cli);
 	if (!cli->tenant)
 		return set_host(cli);
 	errno = 0;
@@ -445,9 +474,66 @@ static int run_set(const struct cli *cli, int argc, char **argv)
 	if (!memtide_kernel_has_hooks())
 		return attach_failed(cli,
 				     "this kernel has no hooks for memory policies, so nothing can be set for one tenant.  "
-				     "For all of them: memtide ksm set --knob pages_to_scan=N.  For one VM, QEMU's QMP "
-				     "stops its merging: qom-set /objects/pc.ram merge false", NULL);
+				     "For all of them: memtide ksm set --knob pages_to_scan=N.  To take a VM out "
+				     "of it: memtide ksm set --qmp SOCKET --knob merge=off", NULL);
 	return set_tenant(cli, tenant);
+}
+
+/*
+ * memtide ksm open
+ */
+
+static void print_opened(const json_t *result)
+{
+	printf("pages of %s merge as if there had never been a policy\n", reply_text(result, "cgroup"));
+}
+
+/* What the kernel answers, in words. */
+static int not_opened(const struct cli *cli, const char *cgroup, int error)
+{
+	char message[512];
+
+	if (error == EBUSY)
+		snprintf(message, sizeof(message),
+			 "a ksm policy is in force in %.200s, its own or one from above: memtide policy detach ksm",
+			 cgroup);
+	else if (error == ENOENT && !memtide_kernel_has_hooks())
+		snprintf(message, sizeof(message), "this kernel has no hooks for memory policies: nothing is closed");
+	else
+		snprintf(message, sizeof(message), "cannot open %.200s: %s", cgroup, strerror(error));
+	return attach_failed(cli, message, NULL);
+}
+
+static int open_cgroup(const struct cli *cli, const char *cgroup)
+{
+	struct memtide_errtext errtext;
+	char text[24];
+	uint64_t id;
+	int fd, r;
+
+	if (memtide_cgroup_id(cgroup, &id, &errtext))
+		return attach_failed(cli, errtext.text, NULL);
+	fd = open(MEMTIDE_TIDE_SYSFS "/ksm/open", O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return not_opened(cli, cgroup, errno);
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)id);
+	r = write(fd, text, strlen(text)) < 0 ? errno : 0;
+	close(fd);
+	if (r)
+		return not_opened(cli, cgroup, r);
+	return cli_print_result(cli, json_pack("{s:s, s:I}", "cgroup", cgroup, "cgroup_id", (json_int_t)id),
+				print_opened);
+}
+
+static int run_open(const struct cli *cli, int argc, char **argv)
+{
+	int r;
+	char *cgroup = attach_cgroup(cli, &r);
+
+	if (cgroup)
+		r = open_cgroup(cli, cgroup);
+	free(cgroup);
+	return r;
 }
 
 static int run_ksm(const struct cli *cli, int argc, char **argv)
@@ -475,17 +561,31 @@ const struct cli_command ksm_commands[] = {
 		.run = run_ksm,
 	},
 	{
-		.noun = "ksm", .verb = "set", .arguments = "--knob NAME=VALUE...", .options = CLI_KNOB | CLI_TENANT,
+		.noun = "ksm", .verb = "set", .arguments = "--knob NAME=VALUE...", .options = CLI_KNOB | CLI_TENANT | CLI_QMP,
 		.about = "change how a tenant's pages are merged, while everything runs",
 		.help = "Options:\n"
 			"  --tenant NUMBER     every ksm policy of this tenant; its other knobs stay as they are\n"
 			"  --knob NAME=VALUE   with --tenant a knob of its policies (memtide policy show ksm-tenant), without one\n"
-			"                      of ksmd's own for the whole host: pages_to_scan, sleep_millisecs, run, ...\n\n"
+			"                      of ksmd's own for the whole host: pages_to_scan, sleep_millisecs, run, ...\n"
+			"  --qmp SOCKET        one VM, by its QMP monitor: merge=on or merge=off, on every kernel\n\n"
 			"Examples:\n"
 			"  memtide ksm set --tenant 7 --knob rate_pages=1000\n"
 			"  memtide ksm set --tenant 7 --knob settle_scans=4 --knob huge_unchanged=513\n"
-			"  memtide ksm set --knob pages_to_scan=500\n",
+			"  memtide ksm set --knob pages_to_scan=500\n"
+			"  memtide ksm set --qmp /run/web1.qmp --knob merge=off\n",
 		.run = run_set,
+	},
+	{
+		.noun = "ksm", .verb = "open", .arguments = "", .options = CLI_SCOPE,
+		.about = "let a cgroup merge again as if it never had a policy",
+		.help = "Where a ksm policy has been, pages do not merge at all without one, so that no mistake makes tenants "
+			"share\npages.  This ends that, for one cgroup; those below it are opened by name as well.\n\n"
+			"Options:\n"
+			"  --vm NAME       the cgroup of a VM that memtided knows\n"
+			"  --cgroup PATH   a cgroup of version 2; works without memtided\n\n"
+			"Examples:\n"
+			"  memtide ksm open --vm web1\n",
+		.run = run_open,
 	},
 	{ }
 };

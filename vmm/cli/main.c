@@ -37,6 +37,7 @@ enum {
 	OPT_VM,
 	OPT_CGROUP,
 	OPT_TENANT,
+	OPT_QMP,
 };
 
 static const struct option options[] = {
@@ -54,6 +55,7 @@ static const struct option options[] = {
 	{ "vm", required_argument, NULL, OPT_VM },
 	{ "cgroup", required_argument, NULL, OPT_CGROUP },
 	{ "tenant", required_argument, NULL, OPT_TENANT },
+	{ "qmp", required_argument, NULL, OPT_QMP },
 	{ }
 };
 
@@ -63,7 +65,7 @@ static const struct {
 } option_names[] = {
 	{ CLI_WATCH, "--watch" }, { CLI_FOLLOW, "--follow" }, { CLI_AFTER, "--after" }, { CLI_KNOB, "--knob" },
 	{ CLI_LIMITS, "--floor, --maximum and --shares" }, { CLI_SCOPE, "--vm and --cgroup" },
-	{ CLI_TENANT, "--tenant" },
+	{ CLI_TENANT, "--tenant" }, { CLI_QMP, "--qmp" },
 };
 
 static void complain(const char *format, va_list args)
@@ -247,6 +249,10 @@ static int set_option(struct cli *cli, int option, char **argv)
 	case OPT_TENANT:
 		cli->given |= CLI_TENANT;
 		cli->tenant = optarg;
+		return CLI_OK;
+	case OPT_QMP:
+		cli->given |= CLI_QMP;
+		cli->qmp = optarg;
 		return CLI_OK;
 	case OPT_FLOOR:
 		cli->floor = optarg;

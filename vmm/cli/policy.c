@@ -384,8 +384,7 @@ const struct cli_command policy_commands[] = {
 		.noun = "policy", .verb = "detach", .arguments = "[FAMILY]", .max = 1, .options = CLI_SCOPE,
 		.about = "detach what is attached to a VM or a cgroup",
 		.help = "The next policy above holds then, or the kernel's own rules.  The exception is family ksm: pages of a "
-			"cgroup\nthat had a policy merge no more, until one is attached again or the cgroup's id is "
-			"written to\n/sys/kernel/tide/ksm/open.\n\n"
+			"cgroup\nthat had a policy merge no more, until one is attached again, or memtide ksm open.\n\n"
 			SCOPE_OPTIONS "\n"
 			"Examples:\n"
 			"  memtide policy detach --vm web1\n"
