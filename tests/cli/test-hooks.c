@@ -17,9 +17,13 @@
 #include <cmocka.h>
 
 #include "command.h"
+#include "controller.h"
+#include "peer.h"
 
 #define CGROUP		"/sys/fs/cgroup/memtide-test"
 #define BELOW		CGROUP "/below"
+#define VM		CGROUP "/vm"
+#define MIB		(UINT64_C(1) << 20)
 #define GONE_TRIES	6000	/* of 10 ms: for what takes milliseconds on a machine that does nothing else */
 
 static const char *build;
@@ -67,7 +71,8 @@ static void wait_until_gone(const char *cgroup)
 {
 	for (int i = 0; i < GONE_TRIES; i++) {
 		json_t *one = attached_to(cgroup);
-		bool gone = !json_is_true(json_object_get(one, "in_force"));
+		const char *state = json_string_value(json_object_get(one, "state"));
+		bool gone = !state || !strcmp(state, "in force no more");
 
 		json_decref(one);
 		if (gone)
@@ -75,6 +80,17 @@ static void wait_until_gone(const char *cgroup)
 		poll(NULL, 0, 10);
 	}
 	fail_msg("%s still has a policy", cgroup);
+}
+
+static void wait_until_says(const char *words, const char *says)
+{
+	for (int i = 0; i < GONE_TRIES; i++) {
+		assert_int_equal(memtide("%s", words), 0);
+		if (strstr(command_output, says))
+			return;
+		poll(NULL, 0, 10);
+	}
+	assert_says(says);
 }
 
 static int start(void **state)
@@ -123,6 +139,54 @@ static void test_nearer_cgroups(void **state)
 	/* What is left of it when its cgroup goes is no obstacle and no policy. */
 	assert_int_equal(rmdir(BELOW), 0);
 	wait_until_gone(BELOW);
+}
+
+static void enter(const char *cgroup)
+{
+	char path[256];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
+	f = fopen(path, "we");
+	assert_non_null(f);
+	fprintf(f, "%d\n", (int)getpid());
+	assert_int_equal(fclose(f), 0);
+}
+
+/* A VM is found by its name, and so is a policy; both are memtided's to know. */
+static void test_vm(void **state)
+{
+	struct peer_options options = { .name = "web", .uuid_end = 1, .ram = 512 * MIB, .needs = 32 * MIB };
+	struct memtide_errtext errtext;
+	struct controller *controller;
+	struct peer *peer;
+
+	assert_int_equal(controller_start("budget = 2G\nreserve = 64M\npolicy = none\n", &controller), 0);
+	command_socket = controller_control_socket(controller);
+	assert_int_equal(mkdir(VM, 0755), 0);
+	/* who connects belongs where it is at that time */
+	enter(VM);
+	assert_int_equal(peer_new(&options, &peer), 0);
+	assert_int_equal(peer_spawn(peer, controller_vmm_socket(controller), &errtext), 0);
+	enter("/sys/fs/cgroup/lab");
+
+	assert_int_equal(memtide("policy attach ksm-off --vm web"), 0);
+	assert_says("ksm_off on " VM ": attached");
+	assert_attached(VM, "ksm_off", "domain", 0);
+	assert_int_equal(memtide("policy attach nowhere --vm web"), 1);
+	assert_says("nowhere");
+	assert_int_equal(memtide("policy detach --vm web"), 0);
+
+	/* memtided tells of what the kernel throws out, and of what is detached it does not. */
+	assert_int_equal(memtide("policy attach ksm-off --vm web"), 0);
+	assert_int_equal(memtide("eject"), 0);
+	wait_until_says("log", "the kernel has ejected ksm policy ksm_off of cgroup " VM);
+	assert_says("all were ejected by /sys/kernel/tide/eject");
+
+	peer_free(peer);
+	command_socket = NULL;
+	assert_int_equal(controller_stop(controller), 0);
+	assert_int_equal(rmdir(VM), 0);
 }
 
 static void test_replace(void **state)
@@ -254,6 +318,7 @@ int main(void)
 		cmocka_unit_test(test_detach),
 		cmocka_unit_test(test_open),
 		cmocka_unit_test(test_eject),
+		cmocka_unit_test(test_vm),
 	};
 
 	build = getenv("LAB_BUILD");

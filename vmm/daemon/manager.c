@@ -4,7 +4,9 @@
  */
 #include "manager.h"
 
+#include "cgroup-id.h"
 #include "control-socket.h"
+#include "exits.h"
 #include "policy.h"
 #include "vm.h"
 #include "vmm-socket.h"
@@ -301,6 +303,51 @@ static void open_pressure(struct manager *manager)
 		 strerror(source->fd < 0 ? -source->fd : ENOSPC));
 }
 
+static struct vm *find_vm_in(const struct manager *manager, const char *cgroup)
+{
+	for (uint32_t i = 0; i < manager->nr_vms; i++)
+		if (!strcmp(manager->vms[i]->cgroup, cgroup))
+			return manager->vms[i];
+	return NULL;
+}
+
+/* Detaching and replacing are somebody's will, and the end of a cgroup is that of its VM. */
+static void tell_exit(const struct exit_record *record, void *ctx)
+{
+	struct manager *manager = ctx;
+	char cgroup[CGROUP_PATH_MAX];
+
+	if (record->kind <= EXIT_CGROUP)
+		return;
+	memtide_cgroup_path(record->cgroup_id, cgroup, sizeof(cgroup));
+	manager_note(manager, DECISION_POLICY, LOG_LEVEL_WARNING, find_vm_in(manager, cgroup),
+		     "the kernel has ejected %s policy %s of cgroup %.100s (id %" PRIu64 "): %s",
+		     exits_family(record), record->name, cgroup, record->cgroup_id, record->reason);
+}
+
+static void exits_ready(struct loop_source *source, uint32_t events)
+{
+	struct manager *manager = (struct manager *)((char *)source - offsetof(struct manager, exits));
+
+	exits_read(source->fd, tell_exit, manager);
+}
+
+static void open_exits(struct manager *manager)
+{
+	struct loop_source *source = &manager->exits;
+
+	source->ready = exits_ready;
+	source->fd = exits_open();
+	if (source->fd == -ENOENT)
+		return;
+	if (source->fd >= 0 && loop_add(manager->loop, source, POLLIN) >= 0) {
+		exits_ready(source, POLLIN);
+		return;
+	}
+	log_info("what the kernel says of ejected policies cannot be read (%s): its log has it",
+		 strerror(source->fd < 0 ? -source->fd : ENOSPC));
+}
+
 /* Five descriptors for each VM. */
 static void raise_file_limit(void)
 {
@@ -385,6 +432,7 @@ static int set_up(struct manager *manager, struct memtide_errtext *errtext)
 	memtide_ledger_init(&manager->ledger, manager->config.budget, manager->config.reserve);
 	manager_update_budget(manager, false);
 	open_pressure(manager);
+	open_exits(manager);
 	return start_policy(manager, errtext);
 }
 
@@ -403,6 +451,7 @@ int manager_new(const struct manager_options *options, struct memtide_config *co
 	manager->dry_run = options->dry_run || config->dry_run;
 	manager->signals.fd = -1;
 	manager->host.pressure.fd = -1;
+	manager->exits.fd = -1;
 	r = set_up(manager, errtext);
 	if (r < 0) {
 		manager_free(manager);
@@ -452,6 +501,8 @@ void manager_free(struct manager *manager)
 		close(manager->signals.fd);
 	if (manager->host.pressure.fd >= 0)
 		close(manager->host.pressure.fd);
+	if (manager->exits.fd >= 0)
+		close(manager->exits.fd);
 	loop_free(manager->loop);
 	decision_log_free(manager->log);
 	memtide_config_free(&manager->config);

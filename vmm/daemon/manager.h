@@ -58,6 +58,7 @@ struct manager {
 	struct vmm_server *vmm;
 	struct control_server *control;
 	struct loop_source signals;
+	struct loop_source exits;	/* of policies in the kernel; fd -1: none to read */
 };
 
 /*
