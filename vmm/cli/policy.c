@@ -323,7 +323,7 @@ static int run_detach(const struct cli *cli, int argc, char **argv)
 const struct cli_command policy_commands[] = {
 	{
 		.noun = "policy", .verb = "list", .arguments = "",
-		.about = "the policies there are and where they are in force; * marks the one that decides for the host",
+		.about = "the policies there are (* decides for the host) and what is attached to cgroups",
 		.help = "What is attached to cgroups comes from the kernel: its state, its knobs, and what it has done so "
 			"far.\nWithout memtided the policies of its configuration's policy-path are shown.\n\n"
 			"Examples:\n"
