@@ -44,6 +44,7 @@ KNOB(__u32, regret_ms, 10000, 100, 3600000, "refaults so soon after shrinking a 
 KNOB(__u32, hold_ms, 8000, 100, 3600000, "such a VM then counts as idle only after this long; doubles each time");
 KNOB(__u32, hold_max_ms, 120000, 100, 86400000, "how long that may become");
 KNOB(__u32, idle_tax_percent, 95, 0, 100, "how much of its idle memory a VM gives up, in percent");
+KNOB(__u64, step_bytes, 134217728, 2097152, 1099511627776, "a VM gives this much at most until others may have it");
 KNOB(__u64, change_bytes, 8388608, 4096, 1099511627776, "smaller changes are not made, except under pressure");
 
 #define PAGE_SHIFT	12
@@ -330,13 +331,15 @@ static long entitle_row(__u32 i, void *ctx)
 /* Take back slowly: half of what it could give, and the next half when the counters have followed. */
 static void shrink(struct balance_vm *vm)
 {
-	__u64 bottom = least(vm), to;
+	__u64 bottom = least(vm), step, to;
 
 	if ((vm->flags & BALANCE_VM_MOVING) || ((vm->flags & BALANCE_VM_STALLED) && vm->ceiling <= vm->maximum))
 		return;
 	if (vm->state[SHRUNK_AT] && tally.now < vm->state[SHRUNK_AT] + step_ms)
 		return;
-	to = max(vm->state[ALLOC], vm->ceiling - less(vm->ceiling, bottom) / 2);
+	/* What is asked for in one step is nobody's until the last of it has been given. */
+	step = min(less(vm->ceiling, bottom) / 2, step_bytes);
+	to = max(vm->state[ALLOC], vm->ceiling - step);
 	if (to + change_bytes > vm->ceiling)
 		return;
 

@@ -9,6 +9,7 @@
 
 #include "table.h"
 
+#define STEP		(128 * MIB)	/* the most that fair takes from a VM at once */
 #define FLOOR		(384 * MIB)
 #define MAXIMUM		(2 * GIB)
 #define ENTITLED	GIB		/* of each of three VMs in 3 GiB */
@@ -116,8 +117,9 @@ static void test_loans_are_called_in(void **state)
 	run_round(policy, 1100);
 	assert_int_equal(table->vm[0].reason, BALANCE_SHRINK_LOAN);
 	assert_true(table->vm[0].new_ceiling >= ENTITLED);
+	assert_int_equal(table->vm[0].new_ceiling, 2048 * MIB - STEP);
 	assert_int_equal(table->vm[1].reason, BALANCE_GROW_PRESSURE);
-	assert_int_equal(table->vm[1].new_ceiling, 768 * MIB);
+	assert_int_equal(table->vm[1].new_ceiling, 704 * MIB);
 	assert_int_equal(table->vm[2].reason, BALANCE_KEEP);
 }
 
@@ -301,6 +303,7 @@ static void check_answer(const struct balance_vm *vm)
 	assert_true(vm->new_target >= vm->floor);
 	if (vm->new_ceiling < vm->ceiling) {
 		assert_true(vm->new_ceiling >= vm->ceiling - (vm->ceiling - vm->floor) / 2);
+		assert_true(vm->new_ceiling + STEP >= vm->ceiling);
 		assert_false(vm->flags & BALANCE_VM_MOVING);
 	}
 }
