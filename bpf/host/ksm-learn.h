@@ -32,9 +32,7 @@
  * minute, whenever it rests for longer than the distance of two looks.
  */
 #define LEARN_BURNT	2
-/* Rounds in which nothing is due are skipped, but no more than seven in a row: new memory shows in rounds only. */
-#define LEARN_LEAST	3
-/* As long as more than one of so many stretches is new, rounds follow each other at once. */
+/* As long as more than one of so many stretches is new, CPU time does not count. */
 #define LEARN_NEW_PART	16
 
 /**
@@ -63,12 +61,11 @@ struct learn_range {
 
 /**
  * struct learn_round - one round of looks
- * @number: counts, and leaps over rounds in which nothing is due
+ * @number: from 1
  * @started_ns: when, any clock that all rounds share
  * @cpu_ns: CPU time that it took
  * @seen: stretches that were come by, whether looked at or not
  * @fresh: of these, the ones that have not had their first LEARN_LOOKS before
- * @least: the smallest exponent of these
  * @made: merges
  * @broken: merges found broken
  */
@@ -78,7 +75,6 @@ struct learn_round {
 	__u64 cpu_ns;
 	__u64 seen;
 	__u64 fresh;
-	__u64 least;
 	__u64 made;
 	__u64 broken;
 };
@@ -150,8 +146,6 @@ static inline bool learn_come_by(struct learn_round *round, struct learn_range *
 	round->seen++;
 	if (range->looks < LEARN_LOOKS)
 		round->fresh++;
-	if (round->least > range->exponent)
-		round->least = range->exponent;
 	if (!learn_is_due(range, round->number))
 		return false;
 	learn_look(range, round->number);
@@ -167,27 +161,19 @@ static inline bool learn_goes_on(const struct learn_round *round)
 
 /**
  * learn_next - what comes after a round
- * @round: the one that is over; on return, the number of the next, and its other members as they are at first
- * @round_ns: rounds are at least so far apart
- * @busy_percent: CPU time that rounds take, of the time from one to the next
+ * @round: the one that is over; on return the next one, which has not begun
+ * @round_ns: from one round to the next, at least
+ * @busy_percent: of the time from this one to the next, the CPU time that it may have taken; 1 to 100
  *
  * Return: when the next round is due, by the clock of @started_ns.
  */
 static inline __u64 learn_next(struct learn_round *round, __u64 round_ns, __u32 busy_percent)
 {
-	__u64 number = round->number, rest_ns = 0, at_ns = 0;
+	__u64 busy_ns = learn_goes_on(round) ? 0 : round->cpu_ns * 100 / busy_percent;
+	__u64 due_ns = round->started_ns + (busy_ns > round_ns ? busy_ns : round_ns);
 
-	if (learn_goes_on(round)) {
-		round->number++;
-	} else {
-		round->number |= (1ULL << round->least) - 1;
-		round->number++;
-		rest_ns = round->cpu_ns * 100 / busy_percent;
-		at_ns = (round->number - number) * round_ns;
-		at_ns = round->started_ns + (at_ns > rest_ns ? at_ns : rest_ns);
-	}
-	*round = (struct learn_round) { .number = round->number, .least = LEARN_LEAST };
-	return at_ns;
+	*round = (struct learn_round) { .number = round->number + 1 };
+	return due_ns;
 }
 
 #endif /* KSM_LEARN_H */

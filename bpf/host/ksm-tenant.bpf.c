@@ -10,12 +10,12 @@
  *   - nothing more to merge, or nothing at all: looked at half as often each time, down to one round in 2^patience
  *   - merges that break: the same, but in bigger steps and eight times as far
  *
- * A round is a pass of ksmd in which this tenant's memory is looked at.  Rounds follow each other at once while
- * memory is new or merges are made all over; otherwise there is a rest between them, in which ksmd leaves all of
- * it alone, so long that rounds take busy_percent of one CPU at most.  What is merged stays merged
- * meanwhile.  Ranges are looked at in rounds that are multiples of a power of two, so that all of them come
- * together again and again: two equal pages find each other only if they are scanned in the same pass, until one
- * of their kind is merged.
+ * A round is a pass of ksmd in which this tenant's memory is looked at.  From one round to the next it is
+ * round_ms at least, so what is merged has not been written for so long, and as long as it takes for rounds to
+ * be busy_percent of one CPU, unless memory is new or merges are made all over.  In the passes between, ksmd
+ * leaves all of this tenant's memory alone; what is merged stays merged.  Ranges are looked at in rounds that
+ * are multiples of a power of two, so that all of them come together again and again: two equal pages find each
+ * other only if they are scanned in the same pass, until one of their kind is merged.
  *
  * Of a huge page nothing is merged as long as nothing around it is, unless a good part of it rests: a huge page
  * that is in use is worth more than the few pages of it that have a twin.  Every 32nd page that would be held back
@@ -25,14 +25,16 @@
  * Where it works: guests of one kind, which share their system and their page cache and write elsewhere; guests
  * that rest; hosts where ksmd takes part of a CPU for good and finds nothing.
  *
- * Where it fails.  Memory that was found useless and then becomes equal to other memory is merged up to two
- * times 2^patience rounds later, with KSM's smart scan even later than that.  Merges that were broken by writes
- * are counted as saved until their range is looked at again.  Ranges of which one half is worth it and the other
- * is not are judged as a whole.  khugepaged, where it collapses what ksmd has split, looks like a guest that
- * writes.  More memory than there are entries is scanned as ksmd would by itself.  KSM's scan-time advisor takes
- * the rests for short passes and lets ksmd go as fast as it may; rounds then are short and take all of a
- * CPU.  With rate_pages a round may not reach the end of a VM, and twins in different parts do not meet:
- * busy_percent, patience and ksmd's own pace are better ways to make it cheaper.
+ * Where it fails.  Memory that is written once a minute or more seldom is merged and broken once before that is
+ * known, and then is not merged for minutes, where ksmd by itself would save it most of the time.  Memory that
+ * was found useless and then becomes equal to other memory is merged up to two times 2^patience rounds later,
+ * with KSM's smart scan even later than that.  Merges that were broken by writes are counted as saved until
+ * their range is looked at again.  Ranges of which one half is worth it and the other is not are judged as a
+ * whole.  khugepaged, where it collapses what ksmd has split, looks like a guest that writes.  More memory than
+ * there are entries is scanned as ksmd would by itself.  KSM's scan-time advisor takes the passes between for
+ * short ones and lets ksmd go as fast as it may; rounds then are short and take all of a CPU.  With rate_pages a
+ * round may not reach the end of a VM, and twins in different parts do not meet: busy_percent, patience and
+ * ksmd's own pace are better ways to make it cheaper.
  */
 #include "tide_ksm.h"
 #include "ksm-learn.h"
@@ -41,10 +43,10 @@ char LICENSE[] SEC("license") = "GPL";
 
 KNOB(__u32, rate_pages, 0, 0, 2147483647, "pages of a VM that are scanned in one pass at most; 0 is no limit");
 KNOB(__u32, busy_percent, 4, 1, 100, "of one CPU, for scanning this tenant once there is little new to find");
-KNOB(__u32, round_ms, 1000, 1, 3600000, "time from one round to the next, at least, once there is little new");
-KNOB(__u32, patience, 6, 0, 16, "what is no use is looked at in one round of 2^patience, what breaks 1/8 as often");
+KNOB(__u32, round_ms, 10000, 1, 3600000, "from one round to the next, at least; what is merged has rested for so long");
+KNOB(__u32, patience, 3, 0, 16, "what is no use is looked at in one of 2^patience rounds, what breaks 1/8 as often");
 KNOB(__u32, settle_scans, 1, 1, 255, "looks in a row that must find a page unchanged before it may be merged");
-KNOB(__u32, huge_unchanged, 128, 0, 513, "unchanged pages that let a huge page be split; 0 splits any, 513 none");
+KNOB(__u32, huge_unchanged, 64, 0, 513, "unchanged pages that let a huge page be split; 0 splits any, 513 none");
 
 /*
  * Ranges that are remembered: 64 GiB of a tenant's memory, for 4 MiB of the host's.  All of it is allocated when
@@ -78,7 +80,7 @@ struct {
 } ranges SEC(".maps");
 
 /* Not static, or the compiler takes them apart into variables that no longer fit their BTF. */
-struct learn_round this_round = { .number = 1, .least = LEARN_LEAST };
+struct learn_round this_round = { .number = 1 };
 struct {
 	__u64 pass;		/* ksmd's, which is a round or not */
 	bool is_round;
@@ -166,7 +168,8 @@ int BPF_PROG(ksm_tenant_merge, struct tide_ksm_page *page)
 		range->unchanged++;
 		alone = !range->held && range->unchanged < huge_unchanged;
 	}
-	if (page->unchanged < settle_scans)
+	/* a range's first look does not tell for how long a page has been unchanged */
+	if (page->unchanged < settle_scans || (range && range->looks < 2))
 		return probe();
 	if ((page->flags & TIDE_KSM_IN_HUGE_PAGE) && alone)
 		return probe();
