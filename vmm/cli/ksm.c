@@ -262,13 +262,11 @@ static void print_ksm(const json_t *result)
 	const json_t *ksmd = json_object_get(result, "ksmd"), *value;
 	size_t i;
 
-	if (reply_number(ksmd, "run") == 1)
-		printf("ksmd runs: %llu pages every %llu ms, %llu passes, %.2f s of CPU time\n",
-		       (unsigned long long)reply_number(ksmd, "pages_to_scan"),
-		       (unsigned long long)reply_number(ksmd, "sleep_millisecs"),
-		       (unsigned long long)reply_number(ksmd, "full_scans"), reply_number(ksmd, "cpu_ns") / 1e9);
-	else
-		printf("ksmd is stopped: echo 1 > " KSM "/run starts it\n");
+	printf("ksmd %s: %llu pages every %llu ms, %llu passes, %.2f s of CPU time\n",
+	       reply_number(ksmd, "run") == 1 ? "runs" : "is stopped (memtide ksm set --knob run=1)",
+	       (unsigned long long)reply_number(ksmd, "pages_to_scan"),
+	       (unsigned long long)reply_number(ksmd, "sleep_millisecs"),
+	       (unsigned long long)reply_number(ksmd, "full_scans"), reply_number(ksmd, "cpu_ns") / 1e9);
 	printf("\n%-12s %10s %10s %10s", "TENANT", "MERGED", "SAVED", "CPU");
 	if (json_is_true(json_object_get(result, "hooks")))
 		printf(" %10s %9s %9s %10s", "SCANNED", "MERGES", "BROKEN", "WAITING");

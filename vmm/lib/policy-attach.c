@@ -149,6 +149,15 @@ static bool allocates(const struct bpf_map *map)
 	}
 }
 
+/* By its section: libbpf sets the flag only in what it sends to the kernel. */
+static bool may_sleep(const struct bpf_program *program)
+{
+	const char *section = bpf_program__section_name(program);
+
+	section += *section == '?';
+	return !strncmp(section, "struct_ops.s", 12) && (!section[12] || section[12] == '/');
+}
+
 /* The kernel takes letters, digits, _ and . in the name of an object. */
 static bool bad_name(const struct memtide_policy *policy, const struct policy_ops *ops, const char **ret_name)
 {
@@ -180,7 +189,7 @@ static int not_taken(const struct memtide_policy *policy, const struct policy_op
 	const char *name;
 
 	bpf_object__for_each_program(program, policy->object)
-		if (bpf_program__autoload(program) && bpf_program__flags(program) & BPF_F_SLEEPABLE)
+		if (may_sleep(program))
 			return memtide_errtext_set(errtext, -EINVAL,
 						   "policy %s: program %s may sleep, and the hooks are where nothing "
 						   "may: put it into section struct_ops, without .s",
