@@ -198,9 +198,9 @@ void attach_print(const json_t *attached)
 	size_t i;
 
 	json_array_foreach(attached, i, one) {
-		const char *cgroup = reply_text(one, "cgroup");
+		const char *cgroup = reply_text(one, "cgroup"), *name = reply_text(one, "name");
 
-		printf("%s policy %s on ", reply_text(one, "family"), reply_text(one, "name"));
+		printf("%s policy%s%s on ", reply_text(one, "family"), *name ? " " : "", name);
 		if (*cgroup)
 			printf("%s", cgroup);
 		else
