@@ -43,8 +43,8 @@ char LICENSE[] SEC("license") = "GPL";
 
 KNOB(__u32, rate_pages, 0, 0, 2147483647, "pages of a VM that are scanned in one pass at most; 0 is no limit");
 KNOB(__u32, busy_percent, 4, 1, 100, "of one CPU, for scanning this tenant once there is little new to find");
-KNOB(__u32, round_ms, 10000, 1, 3600000, "from one round to the next, at least; what is merged has rested for so long");
-KNOB(__u32, patience, 3, 0, 16, "what is no use is looked at in one of 2^patience rounds, what breaks 1/8 as often");
+KNOB(__u32, round_ms, 10000, 1, 3600000, "from one round to the next at least; what is merged has rested as long");
+KNOB(__u32, patience, 3, 0, 16, "what is no use gets a look in one of 2^patience rounds, what breaks 1/8 of that");
 KNOB(__u32, settle_scans, 1, 1, 255, "looks in a row that must find a page unchanged before it may be merged");
 KNOB(__u32, huge_unchanged, 64, 0, 513, "unchanged pages that let a huge page be split; 0 splits any, 513 none");
 
