@@ -2,10 +2,10 @@
 # shellcheck shell=bash
 #
 # Runs test programs and counts what they say.  A test is a program that meson knows and that speaks TAP; the suite it
-# belongs to says where it runs: "host" in the nested host, all others directly on this machine.
+# belongs to says where it runs: "host" and "host-kernel" in the nested host, all others directly on this machine.
 
 SUITES_HERE="patches style unit bpf daemon vm stock"
-SUITES_HOST="host"
+SUITES_HOST="host host-kernel"
 
 passed=0 failed=0 skipped=0
 

@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The process behind a tenant reads commands from a socket and answers with a number each.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tenant.h"
+
+#define ROOT		"/sys/fs/cgroup/memtide-hooks"
+#define PAGE		4096UL
+#define WORDS		(PAGE / sizeof(uint64_t))
+
+/* From the kernel's Documentation/admin-guide/mm/pagemap.rst. */
+#define PM_PRESENT	(1ULL << 63)
+#define PM_PFN		((1ULL << 55) - 1)
+
+enum op {
+	OP_FILL,
+	OP_CHECK,
+	OP_WRITE,
+	OP_FORK,
+};
+
+struct command {
+	enum op op;
+	unsigned int first, count;
+	uint64_t seed;
+};
+
+struct tenant {
+	pid_t pid;
+	int fd;
+	uint64_t *memory;	/* at the same address in the process */
+	bool child;		/* of another tenant: not ours to wait for */
+};
+
+static void cgroup_path(char *path, size_t size, const char *name, const char *file)
+{
+	snprintf(path, size, ROOT "%s%s%s%s", *name ? "/" : "", name, file ? "/" : "", file ? file : "");
+}
+
+static int write_file(const char *path, const char *value)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC), r = 0;
+
+	if (fd < 0 || write(fd, value, strlen(value)) < 0)
+		r = -errno;
+	if (fd >= 0)
+		close(fd);
+	return r;
+}
+
+int cgroup_write(const char *name, const char *file, const char *value)
+{
+	char path[256];
+	int r;
+
+	cgroup_path(path, sizeof(path), name, file);
+	r = write_file(path, value);
+	if (r)
+		fprintf(stderr, "tenant: cannot write '%s' to %s: %s\n", value, path, strerror(-r));
+	return r;
+}
+
+int cgroup_read(const char *name, const char *file, const char *key, uint64_t *ret_value)
+{
+	char path[256], line[128];
+	int r = -ENOENT;
+	FILE *f;
+
+	cgroup_path(path, sizeof(path), name, file);
+	f = fopen(path, "re");
+	if (!f)
+		return -errno;
+	while (r && fgets(line, sizeof(line), f)) {
+		size_t length = key ? strlen(key) : 0;
+
+		if (!key || (strncmp(line, key, length) == 0 && line[length] == ' ')) {
+			*ret_value = strtoull(line + length, NULL, 10);
+			r = 0;
+		}
+	}
+	fclose(f);
+	return r;
+}
+
+int cgroup_make(const char *name)
+{
+	char path[256];
+
+	if (mkdir(ROOT, 0755) == 0 || errno == EEXIST)
+		write_file(ROOT "/cgroup.subtree_control", "+memory");
+	cgroup_path(path, sizeof(path), name, NULL);
+	if (mkdir(path, 0755) && errno != EEXIST)
+		return -errno;
+	return 0;
+}
+
+int cgroup_remove(const char *name)
+{
+	char path[256];
+
+	cgroup_path(path, sizeof(path), name, NULL);
+	return rmdir(path) ? -errno : 0;
+}
+
+uint64_t cgroup_id(const char *name)
+{
+	struct stat st;
+	char path[256];
+
+	cgroup_path(path, sizeof(path), name, NULL);
+	return stat(path, &st) ? 0 : st.st_ino;
+}
+
+/* The process. */
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+static void fill_page(uint64_t *page, uint64_t value)
+{
+	for (unsigned int i = 0; i < WORDS; i++)
+		page[i] = value;
+}
+
+static bool page_is(const uint64_t *page, uint64_t value)
+{
+	for (unsigned int i = 0; i < WORDS; i++) {
+		if (page[i] != value)
+			return false;
+	}
+	return true;
+}
+
+static int compare_ns(const void *a, const void *b)
+{
+	int64_t difference = *(const int64_t *)a - *(const int64_t *)b;
+
+	return (difference > 0) - (difference < 0);
+}
+
+static int64_t write_pages(uint64_t *memory, unsigned int first, unsigned int count)
+{
+	static int64_t ns[TENANT_PAGES];
+
+	for (unsigned int i = 0; i < count; i++) {
+		volatile uint64_t *page = memory + (first + i) * WORDS;
+		uint64_t start = now_ns();
+
+		page[WORDS - 1]++;
+		ns[i] = now_ns() - start;
+	}
+	qsort(ns, count, sizeof(*ns), compare_ns);
+	return ns[count / 2];
+}
+
+static void serve(int fd, uint64_t *memory);
+
+/* The child gets a socket of its own, and the parent passes the other end on. */
+static int64_t fork_child(int fd, uint64_t *memory)
+{
+	char control[CMSG_SPACE(sizeof(int))] = "", byte = 0;
+	struct iovec iov = { &byte, 1 };
+	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+				  .msg_controllen = sizeof(control) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+	int pair[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+		return -errno;
+	pid = fork();
+	if (pid == 0) {
+		close(fd);
+		close(pair[0]);
+		serve(pair[1], memory);
+	}
+	close(pair[1]);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &pair[0], sizeof(int));
+	if (pid > 0 && sendmsg(fd, &message, 0) != 1)
+		pid = -1;
+	close(pair[0]);
+	return pid > 0 ? pid : -EIO;
+}
+
+static int64_t obey(int fd, uint64_t *memory, const struct command *c)
+{
+	switch (c->op) {
+	case OP_FILL:
+		for (unsigned int i = c->first; i < c->first + c->count; i++)
+			fill_page(memory + i * WORDS, c->seed ? c->seed + i : 0);
+		return 0;
+	case OP_CHECK:
+		for (unsigned int i = c->first; i < c->first + c->count; i++) {
+			if (!page_is(memory + i * WORDS, c->seed ? c->seed + i : 0))
+				return -EBADMSG;
+		}
+		return 0;
+	case OP_WRITE:
+		return write_pages(memory, c->first, c->count);
+	case OP_FORK:
+		return fork_child(fd, memory);
+	}
+	return -EINVAL;
+}
+
+/* Ends when the test does. */
+static void serve(int fd, uint64_t *memory)
+{
+	struct command command;
+	int64_t answer;
+
+	while (read(fd, &command, sizeof(command)) == sizeof(command)) {
+		answer = obey(fd, memory, &command);
+		if (write(fd, &answer, sizeof(answer)) != sizeof(answer))
+			break;
+	}
+	_exit(0);
+}
+
+/* The caller's side. */
+
+static int64_t ask(struct tenant *t, enum op op, unsigned int first, unsigned int count, uint64_t seed)
+{
+	struct command command = { op, first, count, seed };
+	int64_t answer;
+
+	if (write(t->fd, &command, sizeof(command)) != sizeof(command) ||
+	    read(t->fd, &answer, sizeof(answer)) != sizeof(answer))
+		return -EPIPE;
+	return answer;
+}
+
+int tenant_move(struct tenant *t, const char *name)
+{
+	char pid[16];
+
+	snprintf(pid, sizeof(pid), "%d", t->pid);
+	return cgroup_write(name, "cgroup.procs", pid);
+}
+
+int tenant_start(const char *name, struct tenant **ret_tenant)
+{
+	struct tenant *t = calloc(1, sizeof(*t));
+	int pair[2], r;
+
+	if (!t || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) {
+		free(t);
+		return -errno;
+	}
+	t->memory = mmap(NULL, TENANT_PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	madvise(t->memory, TENANT_PAGES * PAGE, MADV_NOHUGEPAGE);
+	t->fd = pair[0];
+	t->pid = fork();
+	if (t->pid == 0) {
+		close(pair[0]);
+		if (madvise(t->memory, TENANT_PAGES * PAGE, MADV_MERGEABLE)) {
+			perror("tenant: MADV_MERGEABLE");
+			_exit(1);
+		}
+		serve(pair[1], t->memory);
+	}
+	close(pair[1]);
+	munmap(t->memory, TENANT_PAGES * PAGE);
+	r = t->pid < 0 ? -errno : tenant_move(t, name);
+	if (r) {
+		tenant_stop(t);
+		return r;
+	}
+	*ret_tenant = t;
+	return 0;
+}
+
+int tenant_fork(struct tenant *t, struct tenant **ret_child)
+{
+	char control[CMSG_SPACE(sizeof(int))], byte;
+	struct iovec iov = { &byte, 1 };
+	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+				  .msg_controllen = sizeof(control) };
+	struct command command = { .op = OP_FORK };
+	struct tenant *child = calloc(1, sizeof(*child));
+	int64_t pid;
+
+	if (!child || write(t->fd, &command, sizeof(command)) != sizeof(command) ||
+	    recvmsg(t->fd, &message, MSG_CMSG_CLOEXEC) != 1 || !CMSG_FIRSTHDR(&message) ||
+	    read(t->fd, &pid, sizeof(pid)) != sizeof(pid) || pid <= 0) {
+		free(child);
+		return -EPIPE;
+	}
+	memcpy(&child->fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(int));
+	child->pid = pid;
+	child->memory = t->memory;
+	child->child = true;
+	*ret_child = child;
+	return 0;
+}
+
+void tenant_stop(struct tenant *t)
+{
+	if (!t)
+		return;
+	close(t->fd);
+	if (t->pid > 0) {
+		kill(t->pid, SIGKILL);
+		if (!t->child)
+			waitpid(t->pid, NULL, 0);
+	}
+	free(t);
+}
+
+int tenant_fill(struct tenant *t, unsigned int first, unsigned int count, uint64_t seed)
+{
+	return ask(t, OP_FILL, first, count, seed);
+}
+
+int tenant_check(struct tenant *t, unsigned int first, unsigned int count, uint64_t seed)
+{
+	return ask(t, OP_CHECK, first, count, seed);
+}
+
+int64_t tenant_write_ns(struct tenant *t, unsigned int first, unsigned int count)
+{
+	return ask(t, OP_WRITE, first, count, 0);
+}
+
+pid_t tenant_pid(const struct tenant *t)
+{
+	return t->pid;
+}
+
+static int read_frames(const struct tenant *t, unsigned int first, unsigned int count, uint64_t *frame)
+{
+	char path[64];
+	ssize_t n = -1;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", t->pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		n = pread(fd, frame, count * sizeof(*frame), ((uintptr_t)t->memory / PAGE + first) * sizeof(*frame));
+		close(fd);
+	}
+	if (n != (ssize_t)(count * sizeof(*frame)))
+		return -EIO;
+	for (unsigned int i = 0; i < count; i++)
+		frame[i] = frame[i] & PM_PRESENT ? frame[i] & PM_PFN : 0;
+	return 0;
+}
+
+uint64_t tenant_pfn(const struct tenant *t, unsigned int page)
+{
+	uint64_t frame;
+
+	return read_frames(t, page, 1, &frame) ? 0 : frame;
+}
+
+static int compare_frames(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+int tenants_share(const struct tenant *a, const struct tenant *b)
+{
+	static uint64_t frames_a[TENANT_PAGES], frames_b[TENANT_PAGES];
+	int shared = 0;
+
+	if (read_frames(a, 0, TENANT_PAGES, frames_a) || read_frames(b, 0, TENANT_PAGES, frames_b))
+		return -EIO;
+	qsort(frames_b, TENANT_PAGES, sizeof(*frames_b), compare_frames);
+	for (unsigned int i = 0; i < TENANT_PAGES; i++) {
+		if (frames_a[i] && bsearch(&frames_a[i], frames_b, TENANT_PAGES, sizeof(*frames_b), compare_frames))
+			shared++;
+	}
+	return shared;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A process with memory that KSM may merge, in a cgroup: what a VM is to the host's kernel, without the VM.  What is
+ * shared is told from page frame numbers, so this needs root.
+ *
+ * Functions that return int return 0 or a negative errno and say on stderr what went wrong.
+ */
+#ifndef TESTS_HOST_KERNEL_TENANT_H
+#define TESTS_HOST_KERNEL_TENANT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define TENANT_PAGES	2048
+
+struct tenant;
+
+/* Makes the folder of a cgroup below the tests' own, with the memory controller.  -EEXIST is fine. */
+int cgroup_make(const char *name);
+int cgroup_remove(const char *name);
+/* Its id, as policies say it; zero if there is none. */
+uint64_t cgroup_id(const char *name);
+int cgroup_write(const char *name, const char *file, const char *value);
+int cgroup_read(const char *name, const char *file, const char *key, uint64_t *ret_value);
+
+/* Starts a process in cgroup @name whose TENANT_PAGES pages are mergeable and untouched. */
+int tenant_start(const char *name, struct tenant **ret_tenant);
+/* A child of @tenant's, by fork(), with the same memory; it stays in the parent's cgroup. */
+int tenant_fork(struct tenant *tenant, struct tenant **ret_child);
+/* NULL is fine. */
+void tenant_stop(struct tenant *tenant);
+int tenant_move(struct tenant *tenant, const char *name);
+
+/* Writes pages @first and on: page i gets the content @seed + i.  Seed zero: all zero. */
+int tenant_fill(struct tenant *tenant, unsigned int first, unsigned int count, uint64_t seed);
+/* Whether they still have it. */
+int tenant_check(struct tenant *tenant, unsigned int first, unsigned int count, uint64_t seed);
+/* Writes one byte to each of @count pages and returns the time of one write, in ns (the median), or a negative errno. */
+int64_t tenant_write_ns(struct tenant *tenant, unsigned int first, unsigned int count);
+
+pid_t tenant_pid(const struct tenant *tenant);
+/* Frame number of page @page, or zero if none is mapped. */
+uint64_t tenant_pfn(const struct tenant *tenant, unsigned int page);
+/* How many of @a's pages have the same frame as one of @b's, the frame of the zero page included; -EIO. */
+int tenants_share(const struct tenant *a, const struct tenant *b);
+
+#endif /* TESTS_HOST_KERNEL_TENANT_H */

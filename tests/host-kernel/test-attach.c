@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Attaching: where a policy may be attached and where not, what is refused, what replacing does.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "hooks.h"
+#include "ksm-steered.h"
+#include "tenant.h"
+
+/* The kernel's include/linux/tide_ops.h. */
+enum { EXIT_NONE, EXIT_DETACHED, EXIT_REPLACED, EXIT_CGROUP, EXIT_TALLY, EXIT_OOM, EXIT_ADMIN };
+
+static struct hook first, second;
+
+static int setup(void **state)
+{
+	return cgroup_make("red") || cgroup_make("blue");
+}
+
+static int teardown(void **state)
+{
+	hook_drop(&first);
+	hook_drop(&second);
+	cgroup_remove("red/inner");
+	cgroup_remove("red");
+	cgroup_remove("blue");
+	return 0;
+}
+
+static bool listed(const char *group)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "/sys/kernel/tide/policies/ksm-%llu", (unsigned long long)cgroup_id(group));
+	return access(path, F_OK) == 0;
+}
+
+static void test_attaches_and_detaches(void **state)
+{
+	assert_int_equal(hook("ksm-minimal", cgroup_id("red"), 1, &first), 0);
+	assert_true(listed("red"));
+	hook_drop(&first);
+	assert_false(listed("red"));
+	assert_int_equal(hook("ksm-minimal", cgroup_id("red"), 1, &first), 0);
+}
+
+static void test_one_policy_a_cgroup(void **state)
+{
+	assert_int_equal(hook("ksm-minimal", cgroup_id("red"), 1, &first), 0);
+	assert_int_equal(hook("ksm-minimal", cgroup_id("red"), 2, &second), -EBUSY);
+	assert_int_equal(hook("ksm-minimal", cgroup_id("blue"), 1, &second), 0);
+}
+
+static void test_cgroup_must_exist(void **state)
+{
+	assert_int_equal(hook("ksm-minimal", 1ULL << 40, 1, &first), -ENOENT);
+	assert_int_equal(hook("ksm-minimal", 0, 1, &first), -EINVAL);
+}
+
+static void test_cgroup_needs_the_memory_controller(void **state)
+{
+	assert_int_equal(cgroup_make("red/inner"), 0);
+	assert_int_equal(hook("ksm-minimal", cgroup_id("red/inner"), 1, &first), -EOPNOTSUPP);
+	assert_int_equal(cgroup_write("red", "cgroup.subtree_control", "+memory"), 0);
+	assert_int_equal(hook("ksm-minimal", cgroup_id("red/inner"), 1, &first), 0);
+}
+
+static void test_replaces_in_one_step(void **state)
+{
+	struct ksm_steering *steering;
+	struct hook other;
+
+	assert_int_equal(hook("ksm-steered", cgroup_id("red"), 1, &first), 0);
+	steering = hook_data(&first);
+	assert_int_equal(hook_load("ksm-minimal", cgroup_id("blue"), 1, false, &other), 0);
+	assert_int_equal(hook_replace(&first, &other), -EINVAL);
+	hook_drop(&other);
+	assert_int_equal(steering->exit_kind, EXIT_NONE);
+
+	assert_int_equal(hook_load("ksm-minimal", cgroup_id("red"), 1, false, &second), 0);
+	assert_int_equal(hook_replace(&first, &second), 0);
+	assert_int_equal(steering->exit_kind, EXIT_REPLACED);
+	assert_true(listed("red"));
+}
+
+static void test_cgroup_goes_away(void **state)
+{
+	struct ksm_steering *steering;
+
+	assert_int_equal(hook("ksm-steered", cgroup_id("red"), 1, &first), 0);
+	steering = hook_data(&first);
+	assert_int_equal(cgroup_remove("red"), 0);
+	assert_int_equal(hook_wait_ejected(&first), 0);
+	assert_int_equal(steering->exit_kind, EXIT_CGROUP);
+}
+
+static void test_detaching_is_recorded(void **state)
+{
+	struct ksm_steering *steering;
+
+	assert_int_equal(hook("ksm-steered", cgroup_id("red"), 1, &first), 0);
+	steering = hook_data(&first);
+	assert_int_equal(hook_detach(&first), 0);
+	assert_int_equal(steering->exit_kind, EXIT_DETACHED);
+}
+
+/* What comes of loading and attaching policy @name; the verifier's words are not shown. */
+static int refused(const char *name)
+{
+	int r = hook_load(name, cgroup_id("red"), 1, true, &first);
+
+	return r ? r : hook_attach(&first);
+}
+
+static void test_refuses_what_sleeps(void **state)
+{
+	assert_int_equal(refused("ksm-sleepable"), -EINVAL);
+}
+
+static void test_refuses_maps_that_allocate(void **state)
+{
+	assert_int_equal(refused("ksm-alloc-map"), -EINVAL);
+}
+
+static void test_refuses_what_does_not_verify(void **state)
+{
+	assert_int_not_equal(refused("ksm-unverifiable"), 0);
+}
+
+static void test_arguments_are_read_only(void **state)
+{
+	assert_int_not_equal(refused("ksm-writes"), 0);
+}
+
+static void test_refuses_a_policy_without_a_name(void **state)
+{
+	assert_int_equal(refused("ksm-nameless"), -EINVAL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_attaches_and_detaches, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_one_policy_a_cgroup, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cgroup_must_exist, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cgroup_needs_the_memory_controller, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_replaces_in_one_step, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cgroup_goes_away, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_detaching_is_recorded, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_refuses_what_sleeps, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_refuses_maps_that_allocate, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_refuses_what_does_not_verify, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_arguments_are_read_only, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_refuses_a_policy_without_a_name, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
