@@ -4,13 +4,17 @@
  * it ends with, and its words for what goes wrong.
  */
 #include <jansson.h>
+#include <poll.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -298,6 +302,74 @@ static void test_ksm(void **state)
 	assert_says("pages_to_scan");
 }
 
+/* A QEMU with nothing but memory and a monitor, stopped. */
+static pid_t start_qemu(const char *monitor)
+{
+	char qmp[300];
+	pid_t pid;
+
+	snprintf(qmp, sizeof(qmp), "unix:%s,server=on,wait=off", monitor);
+	pid = fork();
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		execl(getenv("LAB_QEMU"), "qemu", "-L", "/usr/share/seabios", "-L", "/usr/share/qemu", "-nodefaults",
+		      "-no-user-config", "-display", "none", "-machine", "q35", "-accel", "tcg", "-m", "64", "-S", "-qmp",
+		      qmp, NULL);
+		_exit(127);
+	}
+	assert_true(pid > 0);
+	while (access(monitor, F_OK) && !waitpid(pid, NULL, WNOHANG))
+		poll(NULL, 0, 10);
+	return pid;
+}
+
+/* How much of a process's address space KSM may merge, in MiB. */
+static unsigned long mergeable_mib(pid_t pid)
+{
+	unsigned long size = 0, sum = 0;
+	char path[64], line[512];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/smaps", (int)pid);
+	f = fopen(path, "re");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f)) {
+		sscanf(line, "Size: %lu kB", &size);
+		if (!strncmp(line, "VmFlags:", 8) && strstr(line, " mg"))
+			sum += size;
+	}
+	fclose(f);
+	return sum >> 10;
+}
+
+/* What is left on a kernel without the hooks: one VM is taken out of merging, and let in again. */
+static void test_merging_of_one_vm(void **state)
+{
+	char folder[] = "/tmp/memtide-cli.XXXXXX", monitor[64];
+	json_t *json;
+	pid_t pid;
+
+	if (!getenv("LAB_QEMU") || access("/sys/kernel/mm/ksm/run", F_OK))
+		skip();
+	assert_non_null(mkdtemp(folder));
+	snprintf(monitor, sizeof(monitor), "%s/qmp", folder);
+	pid = start_qemu(monitor);
+	json = memtide_json(0, "ksm set --qmp %s --knob merge=off --json", monitor);
+	assert_int_equal(json_integer_value(json_object_get(json, "backends")), 1);
+	json_decref(json);
+	/* firmware is no backend, and stays as it is */
+	assert_true(mergeable_mib(pid) < 64);
+	assert_int_equal(memtide("ksm set --qmp %s --knob merge=on", monitor), 0);
+	assert_says("1 memory backend: pages are merged");
+	assert_true(mergeable_mib(pid) >= 64);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	assert_int_equal(memtide("ksm set --qmp %s --knob merge=on", monitor), 1);
+	assert_says(monitor);
+	unlink(monitor);
+	rmdir(folder);
+}
+
 static void test_pause(void **state)
 {
 	assert_int_equal(memtide("pause"), 0);
@@ -359,6 +431,7 @@ int main(void)
 		cmocka_unit_test(test_loading),
 		cmocka_unit_test(test_policies_on_cgroups),
 		cmocka_unit_test(test_ksm),
+		cmocka_unit_test(test_merging_of_one_vm),
 		cmocka_unit_test(test_pause),
 		cmocka_unit_test(test_log),
 		cmocka_unit_test(test_doctor),
