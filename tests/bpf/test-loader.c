@@ -195,7 +195,10 @@ static void test_ops_tables_are_families(void **state)
 	memtide_policy_close(policy);
 }
 
-/* Numbers in an ops table are knobs, with the default that the policy gives them, but not those that are the loader's. */
+/*
+ * Numbers in an ops table are knobs, with the default that the policy gives them, but not those that are the
+ * loader's.
+ */
 static void test_members_are_knobs(void **state)
 {
 	struct memtide_policy *policy = open_policy("ksm-minimal");

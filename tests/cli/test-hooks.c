@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Policies on cgroups through the memtide command, in a kernel with the hooks: attach, list, replace, detach, eject,
- * ksm; and the words for what the kernel refuses.  Whether the kernel does as they say is for tests/host-kernel.
+ * Policies on cgroups through the memtide command, in a kernel with the hooks: attach, list, replace, detach,
+ * eject, ksm; and the words for what the kernel refuses.  Whether the kernel does as they say is for
+ * tests/host-kernel.
  */
 #include <errno.h>
 #include <poll.h>

@@ -22,8 +22,8 @@ bool attach_is_file(const char *word);
 char *attach_cgroup(const struct cli *cli, int *ret_status);
 
 /*
- * The object file of policy @word: a file, or a name that memtided knows, or without memtided one in the policy path
- * of its configuration.  To be freed by the caller; NULL if there is none, which has been said.
+ * The object file of policy @word: a file, or a name that memtided knows, or without memtided one in the policy
+ * path of its configuration.  To be freed by the caller; NULL if there is none, which has been said.
  */
 char *attach_policy_file(const struct cli *cli, const char *word);
 

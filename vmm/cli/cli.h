@@ -106,8 +106,8 @@ __attribute__((format(printf, 1, 2))) int cli_usage(const char *format, ...);
 void cli_print_json(const json_t *value);
 
 /*
- * Print an error as it comes over the control socket: its message and, where its data has one, the verifier's log; with
- * --json the object itself.
+ * Print an error as it comes over the control socket: its message and, where its data has one, the verifier's
+ * log; with --json the object itself.
  */
 void cli_print_error(const struct cli *cli, const json_t *error);
 

@@ -1,27 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * memtide ksm: what page merging saves and costs, for each tenant where the kernel has memtide's hooks, else for all
- * together.
+ * memtide ksm: what page merging saves and costs, for each tenant where the kernel has memtide's hooks, else for
+ * all together.
  *
- * It looks at sysfs and steers through policies or sysfs; memtided has no part in it.
+ * It looks at sysfs; memtided has no part in it.  What changes something is in ksm-set.c.
  */
 #include <ctype.h>
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "attach.h"
-#include "cgroup-id.h"
 #include "client.h"
+#include "ksm.h"
 #include "policy-attach.h"
-#include "qmp.h"
 #include "size.h"
 
-#define KSM		"/sys/kernel/mm/ksm"
 #define DOMAINS		MEMTIDE_TIDE_SYSFS "/ksm/domains"
 
 /* What only the hooks can do, for a kernel without them. */
@@ -281,7 +277,7 @@ static void print_ksm(const json_t *result)
 		printf("  - %s\n", json_string_value(value));
 }
 
-static int run_show(const struct cli *cli)
+int ksm_show(const struct cli *cli)
 {
 	json_t *result, *tenants, *ksmd;
 	bool hooks = memtide_kernel_has_hooks();
@@ -297,246 +293,9 @@ static int run_show(const struct cli *cli)
 	return cli_print_result(cli, result, print_ksm);
 }
 
-/*
- * memtide ksm set
- */
-
-/* Host-wide numbers that ksmd has on every kernel. */
-static const char *const sysfs_knobs[] = {
-	"pages_to_scan", "sleep_millisecs", "run", "max_page_sharing", "use_zero_pages", "smart_scan",
-};
-
-#define NR_SYSFS_KNOBS	(sizeof(sysfs_knobs) / sizeof(sysfs_knobs[0]))
-
-static bool is_sysfs_knob(const char *name, size_t len)
-{
-	for (size_t i = 0; i < NR_SYSFS_KNOBS; i++)
-		if (strlen(sysfs_knobs[i]) == len && !strncmp(sysfs_knobs[i], name, len))
-			return true;
-	return false;
-}
-
-static int no_sysfs_knob(const struct cli *cli, const char *knob, size_t len)
-{
-	char message[400];
-	int used = snprintf(message, sizeof(message), "ksmd has no knob %.*s for the whole host; there are", (int)len,
-			    knob);
-
-	for (size_t i = 0; i < NR_SYSFS_KNOBS; i++)
-		used += snprintf(message + used, sizeof(message) - used, "%s %s", i ? "," : "", sysfs_knobs[i]);
-	snprintf(message + used, sizeof(message) - used, ".  Knobs of a tenant's policy need --tenant");
-	return attach_failed(cli, message, NULL);
-}
-
-static int write_sysfs(const struct cli *cli, const char *knob)
-{
-	size_t len = strcspn(knob, "=");
-	char path[80], message[300];
-	const char *value = knob + len + 1;
-	ssize_t n;
-	int fd;
-
-	if (!is_sysfs_knob(knob, len))
-		return no_sysfs_knob(cli, knob, len < 40 ? len : 40);
-	snprintf(path, sizeof(path), KSM "/%.*s", (int)len, knob);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : write(fd, value, strlen(value));
-	if (n < 0)
-		snprintf(message, sizeof(message), "%.100s is no value for %s: %s", value, path, strerror(errno));
-	if (fd >= 0)
-		close(fd);
-	return n < 0 ? attach_failed(cli, message, NULL) : CLI_OK;
-}
-
-static int set_host(const struct cli *cli)
-{
-	int r = CLI_OK;
-
-	for (size_t i = 0; i < cli->nr_knobs && !r; i++)
-		r = write_sysfs(cli, cli->knobs[i]);
-	return r ? r : run_show(cli);
-}
-
-/* The knobs that are in force, as far as the file has them still. */
-static void take_over(struct memtide_policy *policy, const struct memtide_attachment *attachment)
-{
-	char text[24];
-
-	for (size_t i = 0; i < attachment->nr_knobs; i++) {
-		const struct memtide_knob *knob = &attachment->knobs[i];
-
-		memtide_policy_set_knob(policy, knob->name, memtide_knob_format(knob, knob->value, text), NULL);
-	}
-}
-
-/* The same policy once more, with some knobs changed. */
-static int replace(const struct cli *cli, const struct memtide_attachment *attachment)
-{
-	struct memtide_policy *policy = NULL;
-	struct memtide_errtext errtext;
-	int r;
-
-	if (!attachment->file[0]) {
-		snprintf(errtext.text, sizeof(errtext.text),
-			 "policy %s on %s was attached by another program, so its file is not known: memtide policy "
-			 "replace FILE --cgroup PATH --knob NAME=VALUE", attachment->name, attachment->cgroup);
-		return attach_failed(cli, errtext.text, NULL);
-	}
-	r = memtide_policy_open(attachment->file, &policy, &errtext);
-	if (!r) {
-		take_over(policy, attachment);
-		r = attach_set_knobs(cli, policy, &errtext);
-	}
-	if (!r)
-		r = memtide_policy_replace(policy, attachment->cgroup, &errtext);
-	if (r)
-		attach_failed(cli, errtext.text, policy ? memtide_policy_log(policy) : NULL);
-	memtide_policy_close(policy);
-	return r ? CLI_FAILED : CLI_OK;
-}
-
-static bool is_of_tenant(const struct memtide_attachment *attachment, uint64_t tenant)
-{
-	const struct memtide_knob *domain = memtide_attachment_knob(attachment, "domain");
-
-	return attachment->in_force && !strcmp(attachment->family, "ksm") && domain && domain->value == tenant;
-}
-
-static int set_tenant(const struct cli *cli, uint64_t tenant)
-{
-	const struct memtide_attachment *attachment;
-	struct memtide_attachments *all;
-	char message[300];
-	size_t nr, found = 0;
-	int r = CLI_OK;
-
-	if (memtide_attachments_read(&all))
-		return attach_failed(cli, "no memory to see what is attached", NULL);
-	attachment = memtide_attachments_list(all, &nr);
-	for (size_t i = 0; i < nr && !r; i++, attachment++) {
-		if (!is_of_tenant(attachment, tenant))
-			continue;
-		found++;
-		r = replace(cli, attachment);
-	}
-	memtide_attachments_free(all);
-	if (r || found)
-		return r ? r : run_show(cli);
-	snprintf(message, sizeof(message),
-		 "no policy of tenant %s is attached%s: memtide policy attach ksm-tenant --vm NAME --knob domain=%s",
-		 cli->tenant, geteuid() ? ", or you may not see it (be root)" : "", cli->tenant);
-	return attach_failed(cli, message, NULL);
-}
-
-static void print_merge(const json_t *result)
-{
-	unsigned long long nr = reply_number(result, "backends");
-
-	printf("%llu memory %s: pages %s merged\n", nr, nr == 1 ? "backend" : "backends",
-	       json_is_true(json_object_get(result, "merge")) ? "are" : "are not");
-}
-
-/* The one thing that a stock kernel leaves: to take a whole VM out. */
-static int set_backends(const struct cli *cli)
-{
-	struct memtide_errtext errtext;
-	unsigned int nr;
-	bool merge;
-
-	merge = cli->nr_knobs == 1 && !strcmp(cli->knobs[0], "merge=on");
-	if (cli->nr_knobs != 1 || (!merge && strcmp(cli->knobs[0], "merge=off")))
-		return cli_usage("a VM's QEMU has one knob: --knob merge=on or --knob merge=off");
-	if (qmp_set_merge(cli->qmp, merge, &nr, &errtext))
-		return attach_failed(cli, errtext.text, NULL);
-	return cli_print_result(cli, json_pack("{s:i, s:b}", "backends", (int)nr, "merge", merge), print_merge);
-}
-
-static int run_set(const struct cli *cli, int argc, char **argv)
-{
-	unsigned long long tenant;
-	char *end;
-
-	if (!cli->nr_knobs)
-		return cli_usage("nothing to set: give --knob NAME=VALUE");
-	if (cli->tenant && cli->qmp)
-		return cli_usage("--tenant is for all VMs of a tenant, --qmp for one: give one of them");
-	if (cli->qmp)
-		return set_backends(cli);
-	if (!cli->tenant)
-		return set_host(cli);
-	errno = 0;
-	tenant = strtoull(cli->tenant, &end, 0);
-	if (errno || !isdigit((unsigned char)*cli->tenant) || *end)
-		return cli_usage("--tenant %s: takes the number of a merge domain as `memtide ksm` shows it",
-				 cli->tenant);
-	if (!memtide_kernel_has_hooks())
-		return attach_failed(cli,
-				     "this kernel has no hooks for memory policies, so nothing can be set for one tenant.  "
-				     "For all of them: memtide ksm set --knob pages_to_scan=N.  To take a VM out "
-				     "of it: memtide ksm set --qmp SOCKET --knob merge=off", NULL);
-	return set_tenant(cli, tenant);
-}
-
-/*
- * memtide ksm open
- */
-
-static void print_opened(const json_t *result)
-{
-	printf("pages of %s merge as if there had never been a policy\n", reply_text(result, "cgroup"));
-}
-
-/* What the kernel answers, in words. */
-static int not_opened(const struct cli *cli, const char *cgroup, int error)
-{
-	char message[512];
-
-	if (error == EBUSY)
-		snprintf(message, sizeof(message),
-			 "a ksm policy is in force in %.200s, its own or one from above: memtide policy detach ksm",
-			 cgroup);
-	else if (error == ENOENT && !memtide_kernel_has_hooks())
-		snprintf(message, sizeof(message), "this kernel has no hooks for memory policies: nothing is closed");
-	else
-		snprintf(message, sizeof(message), "cannot open %.200s: %s", cgroup, strerror(error));
-	return attach_failed(cli, message, NULL);
-}
-
-static int open_cgroup(const struct cli *cli, const char *cgroup)
-{
-	struct memtide_errtext errtext;
-	char text[24];
-	uint64_t id;
-	int fd, r;
-
-	if (memtide_cgroup_id(cgroup, &id, &errtext))
-		return attach_failed(cli, errtext.text, NULL);
-	fd = open(MEMTIDE_TIDE_SYSFS "/ksm/open", O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return not_opened(cli, cgroup, errno);
-	snprintf(text, sizeof(text), "%llu", (unsigned long long)id);
-	r = write(fd, text, strlen(text)) < 0 ? errno : 0;
-	close(fd);
-	if (r)
-		return not_opened(cli, cgroup, r);
-	return cli_print_result(cli, json_pack("{s:s, s:I}", "cgroup", cgroup, "cgroup_id", (json_int_t)id),
-				print_opened);
-}
-
-static int run_open(const struct cli *cli, int argc, char **argv)
-{
-	int r;
-	char *cgroup = attach_cgroup(cli, &r);
-
-	if (cgroup)
-		r = open_cgroup(cli, cgroup);
-	free(cgroup);
-	return r;
-}
-
 static int run_ksm(const struct cli *cli, int argc, char **argv)
 {
-	return run_show(cli);
+	return ksm_show(cli);
 }
 
 const struct cli_command ksm_commands[] = {
@@ -571,7 +330,7 @@ const struct cli_command ksm_commands[] = {
 			"  memtide ksm set --tenant 7 --knob settle_scans=4 --knob huge_unchanged=513\n"
 			"  memtide ksm set --knob pages_to_scan=500\n"
 			"  memtide ksm set --qmp /run/web1.qmp --knob merge=off\n",
-		.run = run_set,
+		.run = ksm_set,
 	},
 	{
 		.noun = "ksm", .verb = "open", .arguments = "", .options = CLI_SCOPE,
@@ -583,7 +342,7 @@ const struct cli_command ksm_commands[] = {
 			"  --cgroup PATH   a cgroup of version 2; works without memtided\n\n"
 			"Examples:\n"
 			"  memtide ksm open --vm web1\n",
-		.run = run_open,
+		.run = ksm_open,
 	},
 	{ }
 };

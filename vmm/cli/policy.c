@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * memtide policy: which policies there are, what they can be told, which one decides for the whole host, and which ones
- * decide for what is in a cgroup.
+ * memtide policy: which policies there are, what they can be told, which one decides for the whole host, and
+ * which ones decide for what is in a cgroup.
  *
- * The first three are memtided's, and of the policies themselves where it does not run.  Policies on cgroups are the
- * kernel's: no daemon is needed for them.
+ * The first three are memtided's, and of the policies themselves where it does not run.  Policies on cgroups are
+ * the kernel's: no daemon is needed for them.
  */
 #include "policy.h"
 

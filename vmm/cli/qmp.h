@@ -15,8 +15,8 @@
  * @merge: what it is set to
  * @ret_nr: how many memory backends that were
  *
- * Unmerging breaks what is merged, and takes memory for it.  0 or a negative errno; -EPROTO if it is no QMP monitor, or
- * refuses.
+ * Unmerging breaks what is merged, and takes memory for it.  0 or a negative errno; -EPROTO if it is no QMP
+ * monitor, or refuses.
  */
 int qmp_set_merge(const char *socket, bool merge, unsigned int *ret_nr, struct memtide_errtext *errtext);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * See exits.h.  Read as text, which is what a trace buffer gives without a reader for its binary format: exit records
- * are rare.
+ * See exits.h.  Read as text, which is what a trace buffer gives without a reader for its binary format: exit
+ * records are rare.
  */
 #include "exits.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Exit records of the policies in the host's kernel: who was ejected, from which cgroup, and why.  They come from the
- * tracepoint tide_exit, in a trace buffer of memtide's own; those that come while nobody reads are kept there.
+ * Exit records of the policies in the host's kernel: who was ejected, from which cgroup, and why.  They come
+ * from the tracepoint tide_exit, in a trace buffer of memtide's own; those that come while nobody reads are kept
+ * there.
  */
 #ifndef MEMTIDED_EXITS_H
 #define MEMTIDED_EXITS_H

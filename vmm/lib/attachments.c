@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * See attachments.h.  The way from a pin to knobs: link, map of the ops table, any of its programs, that program's map
- * .rodata, which is frozen, so that it says what the policy was loaded with.
+ * See attachments.h.  The way from a pin to knobs: link, map of the ops table, any of its programs, that
+ * program's map .rodata, which is frozen, so that it says what the policy was loaded with.
  */
 #include "attachments.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which policies are attached to which cgroups, and with which knobs.  All of it comes from the kernel: sysfs says what
- * is in force and what came of it, the pinned link leads to the policy's programs and from there to its knobs.  So
- * there is no list that could be out of date.
+ * Which policies are attached to which cgroups, and with which knobs.  All of it comes from the kernel: sysfs
+ * says what is in force and what came of it, the pinned link leads to the policy's programs and from there to
+ * its knobs.  So there is no list that could be out of date.
  */
 #ifndef MEMTIDE_ATTACHMENTS_H
 #define MEMTIDE_ATTACHMENTS_H

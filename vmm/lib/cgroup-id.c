@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * See cgroup-id.h.  The id of a cgroup is its folder's inode number, and all that its file handle consists of: so the
- * way back is open_by_handle_at(), without a search.
+ * See cgroup-id.h.  The id of a cgroup is its folder's inode number, and all that its file handle consists of:
+ * so the way back is open_by_handle_at(), without a search.
  */
 #include "cgroup-id.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * See policy-attach.h.  The kernel decides what may be attached where; here its answers are put in words, and whatever
- * is looked at for that is looked at afterwards.
+ * See policy-attach.h.  The kernel decides what may be attached where; here its answers are put in words, and
+ * whatever is looked at for that is looked at afterwards.
  */
 #include "policy-attach.h"
 
@@ -359,9 +359,9 @@ static int open_link(const struct policy_ops *ops, const struct place *place, st
 }
 
 /*
- * A map's ops table is handed to the kernel by libbpf only, on attaching or on updating a link that libbpf has made in
- * this process, not on updating one that was pinned.  So it is attached first, which the kernel has to refuse as long
- * as another policy is there.
+ * A map's ops table is handed to the kernel by libbpf only, on attaching or on updating a link that libbpf has
+ * made in this process, not on updating one that was pinned.  So it is attached first, which the kernel has to
+ * refuse as long as another policy is there.
  */
 static int hand_over(struct memtide_policy *policy, const struct policy_ops *ops, const struct place *place,
 		     struct memtide_errtext *errtext)

@@ -24,9 +24,9 @@ bool memtide_kernel_has_hooks(void);
  * @policy: opened, its knobs set; of no use afterwards but for memtide_policy_log() and memtide_policy_close()
  * @cgroup: see memtide_cgroup_id()
  *
- * Everything is attached, or nothing.  -EBUSY where a policy of a family is attached there already, -EOPNOTSUPP on a
- * kernel without the hooks or a cgroup without memory controller, -EINVAL for what the hooks do not take: a map that
- * allocates, a program that sleeps.
+ * Everything is attached, or nothing.  -EBUSY where a policy of a family is attached there already, -EOPNOTSUPP
+ * on a kernel without the hooks or a cgroup without memory controller, -EINVAL for what the hooks do not take: a
+ * map that allocates, a program that sleeps.
  */
 int memtide_policy_attach(struct memtide_policy *policy, const char *cgroup, struct memtide_errtext *errtext);
 
@@ -43,7 +43,8 @@ int memtide_policy_replace(struct memtide_policy *policy, const char *cgroup, st
  * @family: name of a family, or NULL for all
  * @ret_nr: how many policies that were
  *
- * -ENOENT if there is none, -EPERM if it was not attached through this file: only who holds its link can detach it.
+ * -ENOENT if there is none, -EPERM if it was not attached through this file: only who holds its link can detach
+ * it.
  */
 int memtide_policy_detach(const char *family, const char *cgroup, size_t *ret_nr,
 			  struct memtide_errtext *errtext);

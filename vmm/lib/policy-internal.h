@@ -102,7 +102,10 @@ int policy_set_member(const struct btf *btf, const struct policy_ops *ops, const
 int policy_read_variables(struct policy_knobs *knobs, const struct btf *btf, unsigned char *rodata, size_t size,
 			  const char *whose, struct memtide_errtext *errtext);
 
-/* Add the integer members of an ops table of struct @type, @size bytes at @data, that no knob has the name of yet. */
+/*
+ * Add the integer members of an ops table of struct @type, @size bytes at @data, that no knob has the name of
+ * yet.
+ */
 int policy_read_members(struct policy_knobs *knobs, const struct btf *btf, __u32 type, const unsigned char *data,
 			size_t size, const char *whose, struct memtide_errtext *errtext);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Knobs of a policy: what BTF says of them, their values as text and as bytes.  A knob is a `const volatile` variable,
- * a data member of an ops table, or, where both have the same name, the two together.
+ * Knobs of a policy: what BTF says of them, their values as text and as bytes.  A knob is a `const volatile`
+ * variable, a data member of an ops table, or, where both have the same name, the two together.
  */
 #include "policy-internal.h"
 

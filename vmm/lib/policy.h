@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The one loader of policies: any *.bpf.o, without code for a particular one.  It finds an object's families and
- * knobs, sets knobs, loads, and for family "balance" maps the table and runs rounds.  Policies for the kernel's hooks
- * are attached by policy-attach.h.
+ * knobs, sets knobs, loads, and for family "balance" maps the table and runs rounds.  Policies for the kernel's
+ * hooks are attached by policy-attach.h.
  *
  *	family balance	program `balance` in section "syscall" and array map `table` of one struct balance_table
  *	family ksm	a struct tide_ksm_ops in section ".struct_ops.link"
@@ -105,8 +105,9 @@ const char *memtide_knob_format(const struct memtide_knob *knob, uint64_t value,
 /**
  * memtide_policy_load() - have the kernel verify and load a balance policy, and map its table
  *
- * What an object has of other families stays out.  Needs CAP_BPF.  Blocks.  -EINVAL without family balance.  After a failure memtide_policy_log() has the verifier's words, where it had any, and
- * the policy can only be closed.
+ * What an object has of other families stays out.  Needs CAP_BPF.  Blocks.  -EINVAL without family balance.
+ * After a failure memtide_policy_log() has the verifier's words, where it had any, and the policy can only be
+ * closed.
  */
 int memtide_policy_load(struct memtide_policy *policy, struct memtide_errtext *errtext);
 
