@@ -10,11 +10,10 @@
 #define KSM_LEARN_H
 
 /*
- * Nothing is said of a stretch before so many looks: ksmd notes a page's checksum at the first, merges it at the
- * second if it has not changed, and at the third with those that came later.  KSM's smart scan passes over no page
- * before that, either.
+ * Nothing is said of a stretch before so many looks: ksmd notes a page's checksum at the first, and merges it at
+ * the second if it has not changed.
  */
-#define LEARN_LOOKS	3
+#define LEARN_LOOKS	2
 /*
  * How much further the distance of looks may grow where merges break: eight times.  What is missed elsewhere is
  * memory not saved for a while; what is tried here costs a copy for each page, and has done so before.
@@ -43,7 +42,7 @@
  * @broken: merges found broken, since it was last judged
  * @unchanged: pages that have not changed, in the look that is going on
  * @looks: so far, up to LEARN_LOOKS
- * @exponent: it is looked at again in the next round whose number is a multiple of two to the power of this
+ * @exponent: it is looked at in rounds whose number is a multiple of two to the power of this
  * @burnt: looks for which new merges mean nothing
  * @judged: since the last look
  */
@@ -95,7 +94,10 @@ static inline void learn_judge(struct learn_range *range, __u32 patience)
 	__u32 most = patience + LEARN_BREAKS;
 
 	if (learn_breaks(range)) {
-		range->exponent = range->exponent + 2 < most ? range->exponent + 2 : most;
+		/* at once as far as where nothing merges, and further each time */
+		range->exponent = range->exponent < patience ? patience : range->exponent + 2;
+		if (range->exponent > most)
+			range->exponent = most;
 		range->burnt = LEARN_BURNT;
 	} else if (learn_gains(range) && !range->burnt) {
 		range->exponent /= 2;
@@ -112,12 +114,15 @@ static inline void learn_judge(struct learn_range *range, __u32 patience)
 }
 
 /*
- * Whether @range is due in round @number.  Since exponents count in multiples and not from the last look on,
- * stretches with different ones are looked at in the same rounds again and again: pages that are equal have to be.
+ * Whether @range is due in round @number: at the next multiple of two to the power of its exponent that is more
+ * than half of that away.  Since these are multiples, and not distances from the last look, stretches with
+ * different exponents are looked at in the same rounds again and again: pages that are equal have to be.
  */
 static inline bool learn_is_due(const struct learn_range *range, __u64 number)
 {
-	return !range->looks || (range->looked ^ number) >> range->exponent;
+	__u64 half = (1ULL << range->exponent) / 2;
+
+	return !range->looks || number >> range->exponent > (range->looked + half) >> range->exponent;
 }
 
 static inline void learn_look(struct learn_range *range, __u64 number)

@@ -8,7 +8,7 @@
  *
  *   - merges that last: looked at often, for as long as new ones are made
  *   - nothing more to merge, or nothing at all: looked at half as often each time, down to one round in 2^patience
- *   - merges that break: the same, but in bigger steps and eight times as far
+ *   - merges that break: left alone for as long at once, and up to eight times as long if they break again
  *
  * A round is a pass of ksmd in which this tenant's memory is looked at.  From one round to the next it is
  * round_ms at least, so what is merged has not been written for so long, and as long as it takes for rounds to
@@ -120,6 +120,9 @@ static void enter_pass(__u64 pass)
 {
 	__u64 now_ns = bpf_ktime_get_ns();
 
+	/* ksmd has just gone through all of it, as it does with what is new to a domain, and notes checksums then */
+	if (!state.next_ns)
+		state.next_ns = now_ns + round_ms * NSEC_PER_MSEC;
 	if (state.is_round)
 		state.next_ns = learn_next(&this_round, round_ms * NSEC_PER_MSEC, busy_percent);
 	state.pass = pass;
@@ -168,8 +171,7 @@ int BPF_PROG(ksm_tenant_merge, struct tide_ksm_page *page)
 		range->unchanged++;
 		alone = !range->held && range->unchanged < huge_unchanged;
 	}
-	/* a range's first look does not tell for how long a page has been unchanged */
-	if (page->unchanged < settle_scans || (range && range->looks < 2))
+	if (page->unchanged < settle_scans)
 		return probe();
 	if ((page->flags & TIDE_KSM_IN_HUGE_PAGE) && alone)
 		return probe();

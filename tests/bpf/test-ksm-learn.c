@@ -26,7 +26,7 @@ static bool look(struct learn_range *range, uint64_t number, uint32_t patience)
 
 static void test_looks_where_nothing_merges(void **state)
 {
-	static const uint64_t expected[] = { 1, 2, 3, 4, 8, 16, 24, 32, 40 };
+	static const uint64_t expected[] = { 1, 2, 4, 8, 16, 24, 32, 40 };
 	struct learn_range range = {};
 	size_t nr = 0;
 
@@ -151,8 +151,22 @@ static void test_wear_is_no_break(void **state)
 	range.held = 300;
 	range.broken = 200;
 	learn_judge(&range, PATIENCE);
-	assert_int_equal(range.exponent, 3);
+	assert_int_equal(range.exponent, PATIENCE);
 	assert_int_equal(range.burnt, LEARN_BURNT);
+	range.broken = 200;
+	learn_judge(&range, PATIENCE);
+	assert_int_equal(range.exponent, PATIENCE + 2);
+}
+
+/* An exponent that has just grown counts from the last look on, even where the next multiple is near. */
+static void test_is_left_alone_after_a_break(void **state)
+{
+	struct learn_range range = { .looked = 6, .looks = LEARN_LOOKS, .broken = PAGES };
+	uint64_t number = 7;
+
+	while (!look(&range, number, 3))
+		number++;
+	assert_int_equal(number, 16);
 }
 
 /* However far apart their looks are, ranges meet: equal pages have to be scanned in the same pass. */
@@ -221,6 +235,7 @@ int main(void)
 		cmocka_unit_test(test_merges_what_lasts),
 		cmocka_unit_test(test_is_looked_at_again),
 		cmocka_unit_test(test_wear_is_no_break),
+		cmocka_unit_test(test_is_left_alone_after_a_break),
 		cmocka_unit_test(test_ranges_meet),
 		cmocka_unit_test(test_rests_by_what_it_took),
 		cmocka_unit_test(test_goes_on_while_there_is_more),
