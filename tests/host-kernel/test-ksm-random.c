@@ -73,6 +73,15 @@ static struct guest *free_guest(void)
 	return NULL;
 }
 
+static bool anybody(void)
+{
+	for (int i = 0; i < TENANTS; i++) {
+		if (guest[i].tenant)
+			return true;
+	}
+	return false;
+}
+
 static struct guest *some_guest(void)
 {
 	struct guest *g = &guest[random() % TENANTS];
@@ -212,7 +221,9 @@ static void test_nothing_is_shared_that_may_not_be(void **state)
 		/* several changes fall into one pass, or into the middle of one */
 		for (unsigned int n = 1 + random() % 3; n; n--)
 			step();
-		assert_int_equal(ksmd_passes(1), 0);
+		/* ksmd rests where there is nobody */
+		if (anybody())
+			assert_int_equal(ksmd_passes(1), 0);
 		check(i);
 	}
 	for (int i = 0; i < TENANTS; i++)
