@@ -18,6 +18,7 @@
 
 #include "hostile.h"
 #include "load.h"
+#include "twins.h"
 
 #define LINE_MAX_BYTES	4096
 #define ARGS_MAX	8
@@ -211,6 +212,18 @@ static int cmd_retouch(char **arg)
 	return r ? r : ok("done");
 }
 
+static int cmd_twins(char **arg)
+{
+	struct twins twins = {
+		.common_bytes = strtoull(arg[0], NULL, 0), .own_bytes = strtoull(arg[1], NULL, 0),
+		.busy_bytes = strtoull(arg[2], NULL, 0), .churn_bytes = strtoull(arg[3], NULL, 0),
+		.period_s = strtoul(arg[4], NULL, 0), .seed = strtoull(arg[5], NULL, 0),
+	};
+	int r = twins_start(&twins);
+
+	return r ? r : ok("started");
+}
+
 static int cmd_log(char **arg)
 {
 	char *data = malloc(FILE_MAX_BYTES);
@@ -248,6 +261,7 @@ static const struct command commands[] = {
 	{ "flood", 1, cmd_flood },		/* COUNT: writes to the doorbell */
 	{ "claim", 2, cmd_claim },		/* BYTES COUNT: pressure that is not there */
 	{ "retouch", 1, cmd_retouch },		/* BYTES: writes to memory that was given, at least so much */
+	{ "twins", 6, cmd_twins },		/* COMMON OWN BUSY CHURN PERIOD-S SEED, see twins.h */
 	{ "log", 0, cmd_log },			/* the kernel log */
 	{ "poweroff", 0, cmd_poweroff },
 };

@@ -2,10 +2,10 @@
 # shellcheck shell=bash
 #
 # The lab kernel: Debian's 6.12 source, our overlays and patches, one image for host and guests.  The debug
-# flavour adds KASAN, lockdep and friends.
+# flavour adds KASAN, lockdep and friends; the plain one has nothing of host-kernel, for comparisons.
 
-KERNEL_OVERLAYS=(guest-kernel/drivers:drivers guest-kernel/include:include
-	host-kernel/mm:mm host-kernel/include:include)
+KERNEL_OVERLAYS_PLAIN=(guest-kernel/drivers:drivers guest-kernel/include:include)
+KERNEL_OVERLAYS=("${KERNEL_OVERLAYS_PLAIN[@]}" host-kernel/mm:mm host-kernel/include:include)
 
 kernel_source_version() { apt-cache policy linux-source-6.12 | awk '/Candidate:/ { print $2 }'; }
 
@@ -35,9 +35,15 @@ kernel_tree() {
 }
 
 kernel_config() {
-	cat "$REPO/tests/lab/config/kernel.config"
+	case $1 in
+	plain) grep -v '^CONFIG_TIDE=' "$REPO/tests/lab/config/kernel.config" ;;
+	*) cat "$REPO/tests/lab/config/kernel.config" ;;
+	esac
 	[ "$1" != debug ] || cat "$REPO/tests/lab/config/debug.config"
 }
+
+# kernel_parts FLAVOUR: what of the repository a kernel is made of.
+kernel_parts() { [ "$1" = plain ] && echo guest-kernel || echo guest-kernel host-kernel; }
 
 # kernel_configure TREE: completes the configuration and fails when a line of ours did not take.
 kernel_configure() {
@@ -68,11 +74,14 @@ kernel_stage() {
 
 # kernel_build [FLAVOUR]: brings the image up to date.  KERNEL_IMAGE is its place afterwards.
 kernel_build() {
-	local flavour=${1:-lab} version key tree staging
+	local flavour=${1:-lab} version key tree staging parts part
+	local -a overlays=("${KERNEL_OVERLAYS[@]}")
 	version=$(kernel_source_version)
 	[ -n "$version" ] && [ "$version" != "(none)" ] || die "apt offers no linux-source-6.12: run 'apt-get update'"
+	read -ra parts <<<"$(kernel_parts "$flavour")"
+	[ "$flavour" != plain ] || overlays=("${KERNEL_OVERLAYS_PLAIN[@]}")
 	key=$(printf '%s' "$version $(gcc -dumpfullversion) $(kernel_config "$flavour" | sha256sum)" \
-		"$(tree_hash guest-kernel host-kernel tests/lab/kernel.sh)" | sha256sum | cut -c1-16)
+		"$(tree_hash "${parts[@]}" tests/lab/kernel.sh)" | sha256sum | cut -c1-16)
 	KERNEL_IMAGE=$CACHE/images/kernel-$flavour-$key
 	[ ! -d "$KERNEL_IMAGE" ] || return 0
 
@@ -80,9 +89,8 @@ kernel_build() {
 	mkdir -p "$CACHE/images"
 	say "building the $flavour kernel from linux-source-6.12 $version"
 	tree=$(kernel_tree "$flavour" "$version")
-	tree_overlay "$tree" "${KERNEL_OVERLAYS[@]}"
-	tree_patch "$tree" guest-kernel/patches/6.12
-	tree_patch "$tree" host-kernel/patches/6.12
+	tree_overlay "$tree" "${overlays[@]}"
+	for part in "${parts[@]}"; do tree_patch "$tree" "$part/patches/6.12"; done
 	logged "configuring the kernel" "$CACHE/logs/kernel-$flavour-config.log" kernel_configure "$tree" || exit 1
 	logged "compiling the kernel" "$CACHE/logs/kernel-$flavour.log" \
 		kernel_make "$tree" bzImage modules || exit 1
