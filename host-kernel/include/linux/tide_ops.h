@@ -13,6 +13,7 @@
 #ifndef _LINUX_TIDE_OPS_H
 #define _LINUX_TIDE_OPS_H
 
+#include <linux/bits.h>
 #include <linux/types.h>
 
 #define TIDE_NAME_LEN		16
@@ -105,7 +106,7 @@ struct tide_ksm_range {
 	u64 end;
 };
 
-#define TIDE_KSM_IN_HUGE_PAGE	(1U << 0)	/* merging it would split a huge page */
+#define TIDE_KSM_IN_HUGE_PAGE	BIT(0)	/* merging it would split a huge page */
 
 /**
  * struct tide_ksm_page - a page of an mm
@@ -212,8 +213,8 @@ struct tide_ksm_ops {
 	/**
 	 * @domain: pages merge with pages of the same domain only; those of domain 0 never do
 	 *
-	 * From the first attachment on the cgroup is closed: without a policy its pages do not merge
-	 * at all, until an administrator opens it by name.
+	 * From the first attachment on the cgroup is closed: without a policy its pages do not
+	 * merge at all, until an administrator opens it by name.
 	 */
 	u64 domain;
 

@@ -16,6 +16,7 @@ const struct tide_family_desc *const tide_families[TIDE_FAMILIES] = {
 	[TIDE_KSM] = &tide_ksm_desc,
 };
 
+/* Who is attached where: own, masked and gone of struct tide_memcg, and the list. */
 DEFINE_MUTEX(tide_mutex);
 LIST_HEAD(tide_policies);
 

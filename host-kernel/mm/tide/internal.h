@@ -167,6 +167,7 @@ void tide_snapshot_start(void);
 
 static inline const struct tide_snapshot *tide_snapshot(const struct tide_policy *policy)
 {
+	/* pairs with tide_snapshot_refresh() */
 	return &policy->snapshot[smp_load_acquire(&policy->newest)];
 }
 

@@ -29,7 +29,7 @@ enum tide_ksm_count {
 };
 
 /*
- * A window of the tally: so many candidates, or so many merges made or broken.  32 MiB: several
+ * A window of the tally: so many candidates, or so many merges made.  32 MiB: several
  * passes over what changes, so that merges and their breaking fall into the same window.
  */
 #define TIDE_KSM_WINDOW		8192
@@ -389,7 +389,10 @@ unlock:
 
 /* Domains. */
 
-#define to_domain(kobj)		container_of(kobj, struct tide_ksm_domain, kobj)
+static struct tide_ksm_domain *to_domain(struct kobject *kobj)
+{
+	return container_of(kobj, struct tide_ksm_domain, kobj);
+}
 
 static ssize_t stats_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
 {
@@ -404,6 +407,7 @@ static ssize_t stats_show(struct kobject *kobj, struct kobj_attribute *attr, cha
 			  READ_ONCE(domain->made), READ_ONCE(domain->broken),
 			  READ_ONCE(domain->cpu_ns));
 }
+
 static struct kobj_attribute stats_attr = __ATTR_RO(stats);
 
 static struct attribute *tide_ksm_domain_attrs[] = {
@@ -528,14 +532,15 @@ static enum tide_window tide_ksm_judge(const struct tide_tally *work, char *reas
 	u64 candidates = work->count[TIDE_KSM_CANDIDATES], vetoed = work->count[TIDE_KSM_VETOED];
 	u64 made = work->count[TIDE_KSM_MADE], broken = work->count[TIDE_KSM_BROKEN];
 
-	if (candidates < TIDE_KSM_WINDOW && made + broken < TIDE_KSM_WINDOW)
+	/* breaking alone ends no window: a guest that starts anew breaks all it has */
+	if (candidates < TIDE_KSM_WINDOW && made < TIDE_KSM_WINDOW)
 		return TIDE_WINDOW_OPEN;
 	if (candidates >= TIDE_KSM_WINDOW &&
 	    candidates - vetoed < candidates >> TIDE_KSM_VETO_SHIFT) {
 		snprintf(reason, size, "%llu of %llu candidates vetoed", vetoed, candidates);
 		return TIDE_WINDOW_BAD;
 	}
-	if (made + broken >= TIDE_KSM_WINDOW && broken > made / 2) {
+	if (made >= TIDE_KSM_WINDOW && broken > made / 2) {
 		snprintf(reason, size, "%llu merges broken for %llu made", broken, made);
 		return TIDE_WINDOW_BAD;
 	}
@@ -670,6 +675,7 @@ static ssize_t open_store(struct kobject *kobj, struct kobj_attribute *attr, con
 
 	return err ?: len;
 }
+
 static struct kobj_attribute open_attr = __ATTR_WO(open);
 
 static int __init tide_ksm_setup(void)

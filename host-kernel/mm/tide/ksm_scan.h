@@ -119,17 +119,22 @@ static void ksm_note_merged(struct ksm_rmap_item *rmap_item)
 
 	if (!tide_ksm_enabled())
 		return;
+	rmap_item->merged = true;
 	ksm_describe_page(&merged, ksm_mm_id(rmap_item->mm), rmap_item);
 	tide_ksm_merged(rmap_item->mm, &merged);
 }
 
-/* Where the item says that the page is merged, and it is not, it was written to. */
+/*
+ * A page that was merged and is not any more was written to, or discarded.  Its item need not be in
+ * the stable tree: where all who shared have written, the node may have been pruned.
+ */
 static void ksm_note_broken(struct page *page, struct ksm_rmap_item *rmap_item)
 {
 	struct tide_ksm_page broken;
 
-	if (!tide_ksm_enabled() || PageKsm(page) || !(rmap_item->address & STABLE_FLAG))
+	if (!tide_ksm_enabled() || !rmap_item->merged || PageKsm(page))
 		return;
+	rmap_item->merged = false;
 	rmap_item->unchanged = 0;
 	ksm_describe_page(&broken, ksm_scan.mm_slot->tide.id, rmap_item);
 	tide_ksm_broken(rmap_item->mm, &broken);
@@ -439,21 +444,26 @@ static inline int ksm_domain_cmp(const struct tide_ksm_domain *a, const struct t
 {
 	return 0;
 }
+
 static inline struct tide_ksm_domain *ksm_mm_domain(struct mm_struct *mm) { return NULL; }
 static inline bool ksm_domain_holds(struct mm_struct *mm) { return true; }
 static inline bool ksm_may_use_zero_page(struct mm_struct *mm) { return true; }
 static inline void ksm_node_init(struct ksm_stable_node *node, struct tide_ksm_domain *domain) {}
 static inline void ksm_node_done(struct ksm_stable_node *node) {}
+
 static inline struct tide_ksm_domain *ksm_node_domain(const struct ksm_stable_node *node)
 {
 	return NULL;
 }
+
 static inline void ksm_node_add_shared(struct ksm_stable_node *node, long pages) {}
 static inline void ksm_node_add_sharing(struct ksm_stable_node *node, long pages) {}
+
 static inline bool ksm_may_merge(struct page *page, struct ksm_rmap_item *rmap_item)
 {
 	return true;
 }
+
 static inline void ksm_note_changed(struct ksm_rmap_item *rmap_item) {}
 static inline void ksm_note_merged(struct ksm_rmap_item *rmap_item) {}
 static inline void tide_ksm_scanned(struct mm_struct *mm) {}
@@ -470,10 +480,12 @@ static inline void ksm_unshare(struct ksm_mm_slot *mm_slot, struct vm_area_struc
 static inline void ksm_visit_begin(struct ksm_mm_slot *mm_slot) {}
 static inline bool ksm_visit_is_over(struct ksm_mm_slot *mm_slot) { return false; }
 static inline void ksm_visit_end(struct ksm_mm_slot *mm_slot) {}
+
 static inline bool ksm_skip_range(struct ksm_mm_slot *mm_slot, struct vm_area_struct *vma)
 {
 	return false;
 }
+
 static inline unsigned int tide_ksm_pace(unsigned int pages_to_scan) { return pages_to_scan; }
 
 #endif /* CONFIG_TIDE */

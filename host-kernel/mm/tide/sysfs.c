@@ -17,7 +17,10 @@
 struct kobject *tide_kobj;
 struct kset *tide_policies_kset;
 
-#define to_policy(kobj)		container_of(kobj, struct tide_policy, kobj)
+static struct tide_policy *to_policy(struct kobject *kobj)
+{
+	return container_of(kobj, struct tide_policy, kobj);
+}
 
 static ssize_t name_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
 {
@@ -25,6 +28,7 @@ static ssize_t name_show(struct kobject *kobj, struct kobj_attribute *attr, char
 
 	return sysfs_emit(buf, "%s\n", policy->name);
 }
+
 static struct kobj_attribute name_attr = __ATTR_RO(name);
 
 static ssize_t state_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
@@ -35,6 +39,7 @@ static ssize_t state_show(struct kobject *kobj, struct kobj_attribute *attr, cha
 		return sysfs_emit(buf, "attached\n");
 	return sysfs_emit(buf, "ejected: %s\n", policy->reason);
 }
+
 static struct kobj_attribute state_attr = __ATTR_RO(state);
 
 static ssize_t counts_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
@@ -50,6 +55,7 @@ static ssize_t counts_show(struct kobject *kobj, struct kobj_attribute *attr, ch
 		len += sysfs_emit_at(buf, len, "%s %llu\n", names[i], sum.count[i]);
 	return len;
 }
+
 static struct kobj_attribute counts_attr = __ATTR_RO(counts);
 
 static struct attribute *tide_policy_attrs[] = {
@@ -100,6 +106,7 @@ static ssize_t eject_store(struct kobject *kobj, struct kobj_attribute *attr, co
 	tide_eject_all("/sys/kernel/tide/eject");
 	return len;
 }
+
 static struct kobj_attribute eject_attr = __ATTR_WO(eject);
 
 static void tide_sysrq(u8 key)
@@ -129,5 +136,6 @@ static int __init tide_sysfs_setup(void)
 		return -ENOMEM;
 	return register_sysrq_key('T', &tide_sysrq_op);
 }
+
 /* before the families, which register with BPF at late_initcall */
 device_initcall(tide_sysfs_setup);
