@@ -33,8 +33,8 @@
 #include "vm.h"
 
 #define GUESTS		3
-#define RAM		(128 * MIB)
-#define COMMON		(40 * MIB)
+#define RAM		(144 * MIB)
+#define COMMON		(56 * MIB)
 #define OWN		(8 * MIB)
 #define BUSY		(2 * MIB)
 #define CHURN		(3 * MIB)
