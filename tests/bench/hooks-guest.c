@@ -24,6 +24,7 @@
 #include <bpf/libbpf.h>
 
 #include "hooks.h"
+#include "kernel-file.h"
 #include "ksmd-clock.h"
 #include "ksmd.h"
 
@@ -150,17 +151,7 @@ static uint64_t calls(const char *name)
 /* What the kernel says that it asked the policy of family ksm. */
 static uint64_t tally(const char *count)
 {
-	char line[64];
-	uint64_t value = 0;
-	FILE *f = fopen("/sys/kernel/tide/policies/ksm-1/counts", "re");
-
-	while (f && fgets(line, sizeof(line), f)) {
-		if (strncmp(line, count, strlen(count)) == 0 && line[strlen(count)] == ' ')
-			value = strtoull(line + strlen(count), NULL, 10);
-	}
-	if (f)
-		fclose(f);
-	return value;
+	return kernel_file_value("/sys/kernel/tide/policies/ksm-1/counts", count);
 }
 
 static void expect_calls(const char *operation, uint64_t least, uint64_t most)
@@ -204,20 +195,12 @@ static void set_up(void)
 	must("ksmd", ksmd_set("sleep_millisecs", REST_MS));
 }
 
-static void write_cgroup(const char *path, const char *value)
-{
-	FILE *f = fopen(path, "we");
-
-	if (!f || fputs(value, f) < 0 || fclose(f))
-		fail(path, -errno);
-}
-
 /* A cgroup below the one that has the policies, as it is with VMs. */
 static void enter_cgroup(void)
 {
-	write_cgroup("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
+	must("cgroup", kernel_file_write("/sys/fs/cgroup/cgroup.subtree_control", "+memory"));
 	mkdir("/sys/fs/cgroup/bench", 0755);
-	write_cgroup("/sys/fs/cgroup/bench/cgroup.procs", "0");
+	must("cgroup", kernel_file_write("/sys/fs/cgroup/bench/cgroup.procs", "0"));
 }
 
 int main(int argc, char **argv)

@@ -116,20 +116,12 @@ static int finish(struct guest *g)
 	return g->done ? kernel_log_check(g->log) : -EPIPE;
 }
 
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 static double median(const double *sample, size_t n)
 {
 	double sorted[ROUNDS_MAX];
 
 	memcpy(sorted, sample, n * sizeof(*sample));
-	qsort(sorted, n, sizeof(*sorted), compare);
-	return sorted[n / 2];
+	return report_quantile(sorted, n, 0.5);
 }
 
 /* Each round against the plain kernel's median, in percent. */

@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "hooks.h"
+#include "kernel-file.h"
 #include "ksmd-clock.h"
 #include "ksmd.h"
 #include "ksmtuned.h"
@@ -79,23 +80,6 @@ struct mode {
 	int (*tick)(struct run *run, unsigned int second);	/* or NULL */
 };
 
-/* A line "KEY[:] number [kB]" of a file, or zero. */
-static uint64_t file_value(const char *path, const char *key)
-{
-	size_t length = strlen(key);
-	uint64_t value = 0;
-	char line[256];
-	FILE *f = fopen(path, "re");
-
-	while (f && fgets(line, sizeof(line), f)) {
-		if (strncmp(line, key, length) == 0 && (line[length] == ':' || line[length] == ' '))
-			value = strtoull(line + length + 1, NULL, 10) * (strstr(line, " kB") ? 1024 : 1);
-	}
-	if (f)
-		fclose(f);
-	return value;
-}
-
 static uint64_t of_guests(const struct run *run, const char *key)
 {
 	uint64_t sum = 0;
@@ -103,7 +87,7 @@ static uint64_t of_guests(const struct run *run, const char *key)
 
 	for (int i = 0; i < GUESTS; i++) {
 		snprintf(path, sizeof(path), "/proc/%d/status", vm_pid(run->vm[i]));
-		sum += file_value(path, key);
+		sum += kernel_file_value(path, key);
 	}
 	return sum;
 }
@@ -115,35 +99,22 @@ static double saved_mib(const struct run *run)
 	uint64_t mapped = of_guests(run, "RssAnon"), charged;
 
 	snprintf(path, sizeof(path), "%s/memory.stat", run->cgroup);
-	charged = file_value(path, "anon");
+	charged = kernel_file_value(path, "anon");
 	return ((double)mapped - charged) / MIB;
 }
 
 static uint64_t broken(void)
 {
-	return file_value("/proc/vmstat", "cow_ksm");
+	return kernel_file_value("/proc/vmstat", "cow_ksm");
 }
 
 /* Modes. */
-
-static int ksmd_set_word(const char *file, const char *word)
-{
-	char path[64];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/sys/kernel/mm/ksm/%s", file);
-	f = fopen(path, "we");
-	if (!f)
-		return -errno;
-	fputs(word, f);
-	return fclose(f) ? -errno : 0;
-}
 
 static int start_stock(struct run *run)
 {
 	int r = ksmd_set("sleep_millisecs", PACE_MS);
 
-	r = r ? r : ksmd_set_word("advisor_mode", "scan-time");
+	r = r ? r : ksmd_write("advisor_mode", "scan-time");
 	r = r ? r : ksmd_set("advisor_target_scan_time", TARGET_S);
 	return r ? r : ksmd_set("run", 1);
 }
@@ -166,7 +137,7 @@ static int tick_ksmtuned(struct run *run, unsigned int second)
 	if (!second || second % KSMTUNED_INTERVAL_S)
 		return 0;
 	snprintf(path, sizeof(path), "%s/memory.stat", run->cgroup);
-	charged = file_value(path, "anon");
+	charged = kernel_file_value(path, "anon");
 	free_bytes = charged < tuned->total_bytes ? tuned->total_bytes - charged : 0;
 	if (!ksmtuned_adjust(tuned, free_bytes, of_guests(run, "VmRSS")))
 		return ksmd_set("run", 0);
@@ -200,16 +171,11 @@ static const struct mode modes[] = {
 static int make_cgroup(const char *path)
 {
 	char control[256];
-	FILE *f;
 
 	if (mkdir(path, 0755) && errno != EEXIST)
 		return -errno;
 	snprintf(control, sizeof(control), "%s/cgroup.subtree_control", path);
-	f = fopen(control, "we");
-	if (!f)
-		return -errno;
-	fputs("+memory", f);
-	return fclose(f) ? -errno : 0;
+	return kernel_file_write(control, "+memory");
 }
 
 static int start_guests(struct run *run)
@@ -274,7 +240,7 @@ static int play(const struct mode *mode, unsigned int seconds, struct outcome *r
 	struct outcome o = { 0 };
 	int r = ksmd_set("run", 0);
 
-	r = r ? r : ksmd_set_word("advisor_mode", "none");
+	r = r ? r : ksmd_write("advisor_mode", "none");
 	r = r ? r : start_guests(&run);
 	r = r ? r : measure(&run, mode, &o);
 	ksmd_set("run", 0);

@@ -105,8 +105,7 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* The value below which @share of the samples lie; sorts them. */
-static double quantile(double *sample, size_t n, double share)
+double report_quantile(double *sample, size_t n, double share)
 {
 	if (!n)
 		return 0;
@@ -148,9 +147,9 @@ static bool short_of(const struct metric *m, double value, double ratio)
 
 static int put(struct metric *m, json_t *metrics)
 {
-	double value = quantile(m->value, m->n, 0.5), peer = quantile(m->peer, m->n_peer, 0.5);
-	double ratio = quantile(m->ratio, m->n_peer, 0.5);
-	double spread = quantile(m->value, m->n, 0.75) - quantile(m->value, m->n, 0.25);
+	double value = report_quantile(m->value, m->n, 0.5), peer = report_quantile(m->peer, m->n_peer, 0.5);
+	double ratio = report_quantile(m->ratio, m->n_peer, 0.5);
+	double spread = report_quantile(m->value, m->n, 0.75) - report_quantile(m->value, m->n, 0.25);
 	bool bad = short_of(m, value, ratio);
 	json_t *o = json_pack("{s:f,s:s,s:I,s:f}", "value", value, "unit", m->unit ? m->unit : "", "n",
 			      (json_int_t)m->n_reported, "spread", spread);

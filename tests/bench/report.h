@@ -31,6 +31,9 @@ void report_expect(struct report *report, const char *name, bool at_least, doubl
 /* Prints the table and writes the object to @json_file, which may be NULL.  Returns how many metrics fell short. */
 int report_finish(struct report *report, const char *json_file);
 
+/* The value below which @share of @n samples lie, zero without any; sorts them. */
+double report_quantile(double *sample, size_t n, double share);
+
 /* The program's one kind of command line, [--json FILE] [--runs N]; exits on anything else. */
 struct bench_options {
 	const char *json_file;

@@ -13,6 +13,7 @@
 #include <bpf/libbpf.h>
 
 #include "hooks.h"
+#include "kernel-file.h"
 
 #define EJECT_MS	60000	/* for what takes milliseconds on a machine that does nothing else */
 
@@ -138,6 +139,11 @@ void hook_drop(struct hook *hook)
 		bpf_link__destroy(hook->link);
 	bpf_object__close(hook->object);
 	*hook = (struct hook){ .link = NULL };
+}
+
+int hooks_eject_all(void)
+{
+	return kernel_file_write("/sys/kernel/tide/eject", "1");
 }
 
 int hook_wait_ejected(const struct hook *hook)

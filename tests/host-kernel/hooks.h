@@ -8,6 +8,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* What becomes of a policy: enum tide_exit_kind in the kernel's include/linux/tide_ops.h. */
+enum exit_kind {
+	EXIT_NONE,
+	EXIT_DETACHED,
+	EXIT_REPLACED,
+	EXIT_CGROUP,
+	EXIT_TALLY,
+	EXIT_OOM,
+	EXIT_ADMIN,
+};
+
 struct bpf_link;
 struct bpf_object;
 
@@ -33,6 +44,8 @@ void *hook_data(const struct hook *hook);
 int hook_detach(struct hook *hook);
 /* Detaches and unloads.  One that was never loaded is fine. */
 void hook_drop(struct hook *hook);
+/* Has the kernel eject all policies. */
+int hooks_eject_all(void);
 /* Waits until the link hangs up: the kernel has ejected the policy.  -ETIMEDOUT. */
 int hook_wait_ejected(const struct hook *hook);
 

@@ -1,49 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
+#include "kernel-file.h"
 #include "ksmd.h"
 
 #define PASS_TRIES	60000	/* a look each 2 ms: far longer than a pass over some MiB takes */
 
-int ksmd_set(const char *file, uint64_t value)
+int ksmd_write(const char *file, const char *text)
 {
 	char path[64];
-	int r = 0;
-	FILE *f;
 
 	snprintf(path, sizeof(path), "/sys/kernel/mm/ksm/%s", file);
-	f = fopen(path, "we");
-	if (!f)
-		return -errno;
-	fprintf(f, "%" PRIu64 "\n", value);
-	if (fclose(f))
-		r = -errno;
-	if (r)
-		fprintf(stderr, "ksmd: cannot write %" PRIu64 " to %s: %s\n", value, path, strerror(-r));
-	return r;
+	return kernel_file_write(path, text);
 }
 
-static uint64_t read_number(const char *path, const char *key)
+int ksmd_set(const char *file, uint64_t value)
 {
-	size_t length = key ? strlen(key) : 0;
-	uint64_t value = 0;
-	char line[128];
-	FILE *f = fopen(path, "re");
+	char text[24];
 
-	while (f && fgets(line, sizeof(line), f)) {
-		if (!key || (strncmp(line, key, length) == 0 && line[length] == ' '))
-			value = strtoull(line + length, NULL, 10);
-	}
-	if (f)
-		fclose(f);
-	return value;
+	snprintf(text, sizeof(text), "%" PRIu64, value);
+	return ksmd_write(file, text);
 }
 
 uint64_t ksmd_value(const char *file)
@@ -51,7 +30,7 @@ uint64_t ksmd_value(const char *file)
 	char path[64];
 
 	snprintf(path, sizeof(path), "/sys/kernel/mm/ksm/%s", file);
-	return read_number(path, NULL);
+	return kernel_file_value(path, NULL);
 }
 
 uint64_t ksmd_domain(uint64_t domain, const char *key)
@@ -59,7 +38,7 @@ uint64_t ksmd_domain(uint64_t domain, const char *key)
 	char path[96];
 
 	snprintf(path, sizeof(path), "/sys/kernel/tide/ksm/domains/%" PRIu64 "/stats", domain);
-	return read_number(path, key);
+	return kernel_file_value(path, key);
 }
 
 int ksmd_run(bool use_zero_pages)
@@ -70,11 +49,6 @@ int ksmd_run(bool use_zero_pages)
 	r = r ? r : ksmd_set("smart_scan", 0);
 	r = r ? r : ksmd_set("use_zero_pages", use_zero_pages);
 	return r ? r : ksmd_set("run", 1);
-}
-
-int ksmd_unmerge(void)
-{
-	return ksmd_set("run", 2);
 }
 
 int ksmd_settle(void)

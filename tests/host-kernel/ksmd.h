@@ -10,8 +10,6 @@
 
 /* Runs without sleeping between batches, and with or without the zero page.  0 or a negative errno. */
 int ksmd_run(bool use_zero_pages);
-/* Stops it and unshares everything. */
-int ksmd_unmerge(void);
 /* Waits until @passes more whole passes have begun and ended.  -ETIMEDOUT. */
 int ksmd_passes(unsigned int passes);
 /* Waits until nothing is merged any more, since all who shared have ended.  -ETIMEDOUT. */
@@ -19,6 +17,7 @@ int ksmd_settle(void);
 /* A number from /sys/kernel/mm/ksm, or zero. */
 uint64_t ksmd_value(const char *file);
 int ksmd_set(const char *file, uint64_t value);
+int ksmd_write(const char *file, const char *text);
 /* A line "KEY number" of /sys/kernel/tide/ksm/domains/@domain/stats, or zero. */
 uint64_t ksmd_domain(uint64_t domain, const char *key);
 

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "kernel-file.h"
 #include "tenant.h"
 
 #define ROOT		"/sys/fs/cgroup/memtide-hooks"
@@ -51,49 +52,12 @@ static void cgroup_path(char *path, size_t size, const char *name, const char *f
 	snprintf(path, size, ROOT "%s%s%s%s", *name ? "/" : "", name, file ? "/" : "", file ? file : "");
 }
 
-static int write_file(const char *path, const char *value)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC), r = 0;
-
-	if (fd < 0 || write(fd, value, strlen(value)) < 0)
-		r = -errno;
-	if (fd >= 0)
-		close(fd);
-	return r;
-}
-
 int cgroup_write(const char *name, const char *file, const char *value)
 {
 	char path[256];
-	int r;
 
 	cgroup_path(path, sizeof(path), name, file);
-	r = write_file(path, value);
-	if (r)
-		fprintf(stderr, "tenant: cannot write '%s' to %s: %s\n", value, path, strerror(-r));
-	return r;
-}
-
-int cgroup_read(const char *name, const char *file, const char *key, uint64_t *ret_value)
-{
-	char path[256], line[128];
-	int r = -ENOENT;
-	FILE *f;
-
-	cgroup_path(path, sizeof(path), name, file);
-	f = fopen(path, "re");
-	if (!f)
-		return -errno;
-	while (r && fgets(line, sizeof(line), f)) {
-		size_t length = key ? strlen(key) : 0;
-
-		if (!key || (strncmp(line, key, length) == 0 && line[length] == ' ')) {
-			*ret_value = strtoull(line + length, NULL, 10);
-			r = 0;
-		}
-	}
-	fclose(f);
-	return r;
+	return kernel_file_write(path, value);
 }
 
 int cgroup_make(const char *name)
@@ -101,7 +65,7 @@ int cgroup_make(const char *name)
 	char path[256];
 
 	if (mkdir(ROOT, 0755) == 0 || errno == EEXIST)
-		write_file(ROOT "/cgroup.subtree_control", "+memory");
+		kernel_file_write(ROOT "/cgroup.subtree_control", "+memory");
 	cgroup_path(path, sizeof(path), name, NULL);
 	if (mkdir(path, 0755) && errno != EEXIST)
 		return -errno;
@@ -343,12 +307,8 @@ int64_t tenant_write_ns(struct tenant *t, unsigned int first, unsigned int count
 	return ask(t, OP_WRITE, first, count, 0);
 }
 
-pid_t tenant_pid(const struct tenant *t)
-{
-	return t->pid;
-}
-
-static int read_frames(const struct tenant *t, unsigned int first, unsigned int count, uint64_t *frame)
+/* Frame numbers of all pages, zero where none is mapped. */
+static int read_frames(const struct tenant *t, uint64_t frame[static TENANT_PAGES])
 {
 	char path[64];
 	ssize_t n = -1;
@@ -357,21 +317,14 @@ static int read_frames(const struct tenant *t, unsigned int first, unsigned int 
 	snprintf(path, sizeof(path), "/proc/%d/pagemap", t->pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0) {
-		n = pread(fd, frame, count * sizeof(*frame), ((uintptr_t)t->memory / PAGE + first) * sizeof(*frame));
+		n = pread(fd, frame, TENANT_PAGES * sizeof(*frame), (uintptr_t)t->memory / PAGE * sizeof(*frame));
 		close(fd);
 	}
-	if (n != (ssize_t)(count * sizeof(*frame)))
+	if (n != (ssize_t)(TENANT_PAGES * sizeof(*frame)))
 		return -EIO;
-	for (unsigned int i = 0; i < count; i++)
+	for (unsigned int i = 0; i < TENANT_PAGES; i++)
 		frame[i] = frame[i] & PM_PRESENT ? frame[i] & PM_PFN : 0;
 	return 0;
-}
-
-uint64_t tenant_pfn(const struct tenant *t, unsigned int page)
-{
-	uint64_t frame;
-
-	return read_frames(t, page, 1, &frame) ? 0 : frame;
 }
 
 static int compare_frames(const void *a, const void *b)
@@ -386,7 +339,7 @@ int tenants_share(const struct tenant *a, const struct tenant *b)
 	static uint64_t frames_a[TENANT_PAGES], frames_b[TENANT_PAGES];
 	int shared = 0;
 
-	if (read_frames(a, 0, TENANT_PAGES, frames_a) || read_frames(b, 0, TENANT_PAGES, frames_b))
+	if (read_frames(a, frames_a) || read_frames(b, frames_b))
 		return -EIO;
 	qsort(frames_b, TENANT_PAGES, sizeof(*frames_b), compare_frames);
 	for (unsigned int i = 0; i < TENANT_PAGES; i++) {

@@ -22,7 +22,6 @@ int cgroup_remove(const char *name);
 /* Its id, as policies say it; zero if there is none. */
 uint64_t cgroup_id(const char *name);
 int cgroup_write(const char *name, const char *file, const char *value);
-int cgroup_read(const char *name, const char *file, const char *key, uint64_t *ret_value);
 
 /* Starts a process in cgroup @name whose TENANT_PAGES pages are mergeable and untouched. */
 int tenant_start(const char *name, struct tenant **ret_tenant);
@@ -39,9 +38,6 @@ int tenant_check(struct tenant *tenant, unsigned int first, unsigned int count, 
 /* Writes one byte to each of @count pages and returns the time of one write, in ns (the median), or a negative errno. */
 int64_t tenant_write_ns(struct tenant *tenant, unsigned int first, unsigned int count);
 
-pid_t tenant_pid(const struct tenant *tenant);
-/* Frame number of page @page, or zero if none is mapped. */
-uint64_t tenant_pfn(const struct tenant *tenant, unsigned int page);
 /* How many of @a's pages have the same frame as one of @b's, the frame of the zero page included; -EIO. */
 int tenants_share(const struct tenant *a, const struct tenant *b);
 

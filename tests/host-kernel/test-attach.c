@@ -17,9 +17,6 @@
 #include "ksm-steered.h"
 #include "tenant.h"
 
-/* The kernel's include/linux/tide_ops.h. */
-enum { EXIT_NONE, EXIT_DETACHED, EXIT_REPLACED, EXIT_CGROUP, EXIT_TALLY, EXIT_OOM, EXIT_ADMIN };
-
 static struct hook first, second;
 
 static int setup(void **state)

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "hooks.h"
+#include "kernel-file.h"
 #include "ksm-steered.h"
 #include "ksmd.h"
 #include "tenant.h"
@@ -21,9 +22,6 @@
 /* The guard's: units of work a window of family ksm takes, and bad windows in a row. */
 #define WINDOW		8192
 #define BAD_WINDOWS	8
-
-/* The kernel's include/linux/tide_ops.h. */
-enum { EXIT_NONE, EXIT_DETACHED, EXIT_REPLACED, EXIT_CGROUP, EXIT_TALLY, EXIT_OOM, EXIT_ADMIN };
 
 static struct tenant *tenant[2];
 static struct hook policy;
@@ -48,15 +46,6 @@ static int teardown(void **state)
 	return ksmd_settle();
 }
 
-static void write_to(const char *path, const char *text)
-{
-	FILE *f = fopen(path, "we");
-
-	assert_non_null(f);
-	fputs(text, f);
-	assert_int_equal(fclose(f), 0);
-}
-
 static void assert_ejected(unsigned int kind)
 {
 	assert_int_equal(hook_wait_ejected(&policy), 0);
@@ -65,15 +54,15 @@ static void assert_ejected(unsigned int kind)
 
 static void test_by_file(void **state)
 {
-	write_to("/sys/kernel/tide/eject", "1\n");
+	assert_int_equal(hooks_eject_all(), 0);
 	assert_ejected(EXIT_ADMIN);
 	assert_non_null(strstr(steering->exit_reason, "/sys/kernel/tide/eject"));
 }
 
 static void test_by_sysrq(void **state)
 {
-	write_to("/proc/sys/kernel/sysrq", "1\n");
-	write_to("/proc/sysrq-trigger", "T");
+	assert_int_equal(kernel_file_write("/proc/sys/kernel/sysrq", "1\n"), 0);
+	assert_int_equal(kernel_file_write("/proc/sysrq-trigger", "T"), 0);
 	assert_ejected(EXIT_ADMIN);
 	assert_non_null(strstr(steering->exit_reason, "SysRq"));
 }
@@ -115,9 +104,7 @@ static void test_merges_that_always_break(void **state)
 static void test_bad_returns_are_clamped(void **state)
 {
 	uint64_t id = cgroup_id("ejected");
-	char path[96], line[64];
-	bool clamped = false;
-	FILE *f;
+	char path[96];
 
 	hook_drop(&policy);
 	assert_int_equal(hook("ksm-bad-returns", id, 9, &policy), 0);
@@ -126,12 +113,7 @@ static void test_bad_returns_are_clamped(void **state)
 		assert_int_equal(tenant_fill(tenant[i], 0, PAGES, SEED), 0);
 	assert_int_equal(ksmd_passes(3), 0);
 	snprintf(path, sizeof(path), "/sys/kernel/tide/policies/ksm-%llu/counts", (unsigned long long)id);
-	f = fopen(path, "re");
-	assert_non_null(f);
-	while (fgets(line, sizeof(line), f))
-		clamped |= strncmp(line, "clamped ", 8) == 0 && atoi(line + 8) > 0;
-	fclose(f);
-	assert_true(clamped);
+	assert_true(kernel_file_value(path, "clamped") > 0);
 }
 
 int main(void)

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "hooks.h"
+#include "kernel-file.h"
 #include "ksmd.h"
 #include "tenant.h"
 
@@ -183,14 +184,9 @@ static void test_closed_after_detach(void **state)
 
 static void test_closed_after_eject(void **state)
 {
-	FILE *f;
-
 	start_two_and_two();
 	merge();
-	f = fopen("/sys/kernel/tide/eject", "we");
-	assert_non_null(f);
-	fputs("1\n", f);
-	assert_int_equal(fclose(f), 0);
+	assert_int_equal(hooks_eject_all(), 0);
 	for (int i = 0; i < HOOKS_MAX; i++)
 		assert_int_equal(hook_wait_ejected(&hooks[i]), 0);
 	assert_int_equal(ksmd_passes(1), 0);
@@ -265,7 +261,7 @@ static void test_policy_of_a_parent_holds(void **state)
 
 static void test_opened_by_name(void **state)
 {
-	FILE *f;
+	char id[24];
 
 	attach(0, "red", RED);
 	start(0, "red");
@@ -273,10 +269,8 @@ static void test_opened_by_name(void **state)
 	hook_drop(&hooks[0]);
 	merge();
 	assert_none_share(0, 1);
-	f = fopen("/sys/kernel/tide/ksm/open", "we");
-	assert_non_null(f);
-	fprintf(f, "%llu\n", (unsigned long long)cgroup_id("red"));
-	assert_int_equal(fclose(f), 0);
+	snprintf(id, sizeof(id), "%llu", (unsigned long long)cgroup_id("red"));
+	assert_int_equal(kernel_file_write("/sys/kernel/tide/ksm/open", id), 0);
 	merge();
 	assert_all_share(0, 1);
 }

@@ -148,6 +148,13 @@ fail:
 	return ERR_PTR(err);
 }
 
+/* Undoes tide_policy_create(). */
+static void tide_policy_free(struct tide_policy *policy)
+{
+	tide_families[policy->family]->free(policy);
+	kobject_put(&policy->kobj);
+}
+
 /* The exit record: to the policy itself, to whoever traces, to the log. */
 static void tide_report_exit(struct tide_policy *policy, enum tide_exit_kind kind)
 {
@@ -175,8 +182,7 @@ static void tide_policy_end(struct tide_policy *policy, enum tide_exit_kind kind
 {
 	synchronize_rcu();
 	tide_report_exit(policy, kind);
-	tide_families[policy->family]->free(policy);
-	kobject_put(&policy->kobj);
+	tide_policy_free(policy);
 }
 
 /* Under tide_mutex: @policy is attached, and takes the place of the one before it, if any. */
@@ -233,7 +239,7 @@ static struct tide_policy *tide_policy_find(const void *ops)
 int tide_register(enum tide_family family, void *ops, struct bpf_link *link)
 {
 	struct tide_policy *policy;
-	int err;
+	int err = 0;
 
 	if (!link)
 		return -EOPNOTSUPP;
@@ -247,13 +253,10 @@ int tide_register(enum tide_family family, void *ops, struct bpf_link *link)
 	else if (policy->memcg->tide.own[family])
 		err = -EBUSY;
 	else
-		err = 0;
-	if (!err)
 		tide_policy_enter(policy);
 	mutex_unlock(&tide_mutex);
 	if (err) {
-		tide_families[family]->free(policy);
-		kobject_put(&policy->kobj);
+		tide_policy_free(policy);
 		return err;
 	}
 	err = tide_sysfs_add(policy);
@@ -281,7 +284,7 @@ int tide_register(enum tide_family family, void *ops, struct bpf_link *link)
 int tide_update(enum tide_family family, void *ops, void *old_ops, struct bpf_link *link)
 {
 	struct tide_policy *policy, *old;
-	int err;
+	int err = 0;
 
 	policy = tide_policy_create(family, ops, link);
 	if (IS_ERR(policy))
@@ -289,20 +292,17 @@ int tide_update(enum tide_family family, void *ops, void *old_ops, struct bpf_li
 
 	mutex_lock(&tide_mutex);
 	old = tide_policy_find(old_ops);
-	if (!old || old->memcg != policy->memcg || ops == old_ops)
+	if (!old || old->memcg != policy->memcg || ops == old_ops) {
 		err = -EINVAL;
-	else if (!tide_alive(old))
+	} else if (!tide_alive(old)) {
 		err = -ENOLINK;	/* a work is about to detach the link */
-	else
-		err = 0;
-	if (!err) {
+	} else {
 		tide_policy_leave(old);
 		tide_policy_enter(policy);
 	}
 	mutex_unlock(&tide_mutex);
 	if (err) {
-		tide_families[family]->free(policy);
-		kobject_put(&policy->kobj);
+		tide_policy_free(policy);
 		return err;
 	}
 	/* the folder has the cgroup's name */

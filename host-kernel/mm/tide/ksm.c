@@ -189,42 +189,40 @@ bool tide_ksm_may_merge(struct mm_struct *mm, struct tide_ksm_page *page)
 	return may;
 }
 
-/* tide_ksm_merged - a page has become part of a merged one. */
-void tide_ksm_merged(struct mm_struct *mm, struct tide_ksm_page *page)
+/* Counts @what, made or broken, for the policy in force, and tells it of the page. */
+static void tide_ksm_tell(struct mm_struct *mm, struct tide_ksm_page *page,
+			  enum tide_ksm_count what)
 {
 	const struct tide_ksm_ops *ops;
 	struct tide_policy *policy;
+	void (*op)(struct tide_ksm_page *page);
 
-	if (mm->ksm_domain)
-		mm->ksm_domain->made++;
 	rcu_read_lock();
 	policy = tide_ksm_policy(mm);
 	if (policy) {
 		ops = policy->ops;
-		tide_count(policy, TIDE_KSM_MADE);
-		if (ops->merged)
-			ops->merged(page);
+		op = what == TIDE_KSM_MADE ? ops->merged : ops->broken;
+		tide_count(policy, what);
+		if (op)
+			op(page);
 	}
 	rcu_read_unlock();
+}
+
+/* tide_ksm_merged - a page has become part of a merged one. */
+void tide_ksm_merged(struct mm_struct *mm, struct tide_ksm_page *page)
+{
+	if (mm->ksm_domain)
+		mm->ksm_domain->made++;
+	tide_ksm_tell(mm, page, TIDE_KSM_MADE);
 }
 
 /* tide_ksm_broken - a page that was merged is found to be so no more. */
 void tide_ksm_broken(struct mm_struct *mm, struct tide_ksm_page *page)
 {
-	const struct tide_ksm_ops *ops;
-	struct tide_policy *policy;
-
 	if (mm->ksm_domain)
 		mm->ksm_domain->broken++;
-	rcu_read_lock();
-	policy = tide_ksm_policy(mm);
-	if (policy) {
-		ops = policy->ops;
-		tide_count(policy, TIDE_KSM_BROKEN);
-		if (ops->broken)
-			ops->broken(page);
-	}
-	rcu_read_unlock();
+	tide_ksm_tell(mm, page, TIDE_KSM_BROKEN);
 }
 
 /* tide_ksm_scanned - a page has been scanned. */
@@ -318,19 +316,30 @@ unsigned int tide_ksm_pace(unsigned int pages_to_scan)
 
 /* Closed. */
 
-static void tide_ksm_close_mm(struct task_struct *task)
+static void tide_ksm_mark(struct task_struct *task, bool closed)
 {
 	task_lock(task);
 	if (task->mm && !(task->flags & PF_KTHREAD))
-		set_bit(MMF_KSM_CLOSED, &task->mm->flags);
+		assign_bit(MMF_KSM_CLOSED, &task->mm->flags, closed);
 	task_unlock(task);
+}
+
+static void tide_ksm_mark_tasks(struct cgroup_subsys_state *css, bool closed)
+{
+	struct css_task_iter it;
+	struct task_struct *task;
+
+	css_task_iter_start(css, 0, &it);
+	while ((task = css_task_iter_next(&it)))
+		tide_ksm_mark(task, closed);
+	css_task_iter_end(&it);
 }
 
 /* A task has come to @memcg. */
 void tide_ksm_close_task(struct mem_cgroup *memcg, struct task_struct *task)
 {
-	if (tide_ksm_enabled() && READ_ONCE(memcg->tide.ksm_closed))
-		tide_ksm_close_mm(task);
+	if (READ_ONCE(memcg->tide.ksm_closed))
+		tide_ksm_mark(task, true);
 }
 
 /*
@@ -341,19 +350,13 @@ void tide_ksm_close_task(struct mem_cgroup *memcg, struct task_struct *task)
 static void tide_ksm_enter(struct mem_cgroup *root)
 {
 	struct cgroup_subsys_state *css;
-	struct css_task_iter it;
-	struct task_struct *task;
 
 	lockdep_assert_held(&tide_mutex);
 	rcu_read_lock();
 	css_for_each_descendant_pre(css, &root->css)
 		WRITE_ONCE(mem_cgroup_from_css(css)->tide.ksm_closed, true);
-	css_for_each_descendant_pre(css, &root->css) {
-		css_task_iter_start(css, 0, &it);
-		while ((task = css_task_iter_next(&it)))
-			tide_ksm_close_mm(task);
-		css_task_iter_end(&it);
-	}
+	css_for_each_descendant_pre(css, &root->css)
+		tide_ksm_mark_tasks(css, true);
 	rcu_read_unlock();
 }
 
@@ -361,8 +364,6 @@ static void tide_ksm_enter(struct mem_cgroup *root)
 static int tide_ksm_open(u64 cgroup_id)
 {
 	struct mem_cgroup *memcg = tide_memcg_get(cgroup_id);
-	struct css_task_iter it;
-	struct task_struct *task;
 	int err = 0;
 
 	if (IS_ERR(memcg))
@@ -370,18 +371,10 @@ static int tide_ksm_open(u64 cgroup_id)
 	mutex_lock(&tide_mutex);
 	if (rcu_access_pointer(memcg->tide.in_force[TIDE_KSM])) {
 		err = -EBUSY;
-		goto unlock;
+	} else {
+		WRITE_ONCE(memcg->tide.ksm_closed, false);
+		tide_ksm_mark_tasks(&memcg->css, false);
 	}
-	WRITE_ONCE(memcg->tide.ksm_closed, false);
-	css_task_iter_start(&memcg->css, 0, &it);
-	while ((task = css_task_iter_next(&it))) {
-		task_lock(task);
-		if (task->mm)
-			clear_bit(MMF_KSM_CLOSED, &task->mm->flags);
-		task_unlock(task);
-	}
-	css_task_iter_end(&it);
-unlock:
 	mutex_unlock(&tide_mutex);
 	mem_cgroup_put(memcg);
 	return err;

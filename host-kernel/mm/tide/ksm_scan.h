@@ -150,9 +150,7 @@ static bool ksm_page_is_wrong(struct mm_struct *mm, struct folio *folio)
 {
 	struct ksm_stable_node *stable_node;
 
-	if (!tide_ksm_enabled())
-		return false;
-	if (!folio_test_ksm(folio))
+	if (!tide_ksm_enabled() || !folio_test_ksm(folio))
 		return false;
 	stable_node = folio_stable_node(folio);
 	/* without a node it could not be made part of the tree, nor unshared when that was found */
@@ -292,12 +290,10 @@ static void ksm_visit_begin(struct ksm_mm_slot *mm_slot)
 	if (!tide_ksm_enabled())
 		return;
 	domain = tide_ksm_domain_of(mm);
-	if (!tide->id) {
+	if (!tide->id || domain != mm->ksm_domain)
+		ksm_domain_enter(mm_slot, domain);
+	if (!tide->id)
 		tide->id = ++ksm_slot_ids;
-		ksm_domain_enter(mm_slot, domain);
-	} else if (domain != mm->ksm_domain) {
-		ksm_domain_enter(mm_slot, domain);
-	}
 	tide->cpu_ns = task_sched_runtime(current);
 	tide->range_end = 0;
 	tide->failed = 0;

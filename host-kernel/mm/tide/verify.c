@@ -8,12 +8,6 @@
 
 #include "internal.h"
 
-static bool tide_is_valid_access(int off, int size, enum bpf_access_type type,
-				 const struct bpf_prog *prog, struct bpf_insn_access_aux *info)
-{
-	return bpf_tracing_btf_ctx_access(off, size, type, prog, info);
-}
-
 /* Arguments are read only. */
 static int tide_btf_struct_access(struct bpf_verifier_log *log, const struct bpf_reg_state *reg,
 				  int off, int size)
@@ -22,15 +16,9 @@ static int tide_btf_struct_access(struct bpf_verifier_log *log, const struct bpf
 	return -EACCES;
 }
 
-static const struct bpf_func_proto *tide_get_func_proto(enum bpf_func_id id,
-							const struct bpf_prog *prog)
-{
-	return bpf_base_func_proto(id, prog);
-}
-
 const struct bpf_verifier_ops tide_verifier_ops = {
-	.get_func_proto = tide_get_func_proto,
-	.is_valid_access = tide_is_valid_access,
+	.get_func_proto = bpf_base_func_proto,
+	.is_valid_access = bpf_tracing_btf_ctx_access,
 	.btf_struct_access = tide_btf_struct_access,
 };
 
