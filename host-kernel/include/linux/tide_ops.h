@@ -229,4 +229,115 @@ struct tide_ksm_ops {
 	char name[TIDE_NAME_LEN];
 };
 
+#define TIDE_THP_ADVISED	BIT(0)	/* the mapping has MADV_HUGEPAGE */
+#define TIDE_THP_KHUGEPAGED	BIT(1)	/* khugepaged asks, not a fault */
+
+/**
+ * struct tide_thp_request - a fault or khugepaged is about to choose the size of a folio
+ * @scope: the policy's scope
+ * @start: first virtual address of the mapping
+ * @end: first address behind it
+ * @orders: what the kernel would allow, bit N for folios of 2^N pages; at least one is set
+ * @flags: TIDE_THP_ADVISED, TIDE_THP_KHUGEPAGED
+ */
+struct tide_thp_request {
+	const struct tide_snapshot *scope;
+	u64 start;
+	u64 end;
+	u64 orders;
+	u32 flags;
+};
+
+/**
+ * struct tide_thp_visit - khugepaged comes to an mm
+ * @scope: the policy's scope
+ * @mm_id: the mm's, for as long as khugepaged knows it; never zero, not used twice
+ * @pass: number of khugepaged's pass over all memory
+ * @anon_pages: anonymous pages of the mm
+ */
+struct tide_thp_visit {
+	const struct tide_snapshot *scope;
+	u64 mm_id;
+	u64 pass;
+	u64 anon_pages;
+};
+
+/**
+ * struct tide_thp_collapse - khugepaged is about to put a huge page in the place of small ones
+ * @scope: the policy's scope
+ * @mm_id: as in struct tide_thp_visit
+ * @pass: as in struct tide_thp_visit
+ * @address: virtual, of the first page
+ * @present: pages that are mapped; the rest of the huge page will be zeros, or read from swap
+ * @swapped: pages that are in swap
+ * @shared: of the mapped pages, those that other processes may have, too
+ * @young: of the mapped pages, those that were used since somebody looked last
+ */
+struct tide_thp_collapse {
+	const struct tide_snapshot *scope;
+	u64 mm_id;
+	u64 pass;
+	u64 address;
+	u32 present;
+	u32 swapped;
+	u32 shared;
+	u32 young;
+};
+
+/* As many pages as a visit has: no limit. */
+#define TIDE_THP_NO_LIMIT	(-1)
+
+/**
+ * struct tide_thp_ops - family thp: how large the folios of anonymous memory are
+ *
+ * A policy narrows what sysfs and madvise() allow, in the same places as sysfs does: MADV_COLLAPSE
+ * looks at neither, and what smaps says of a mapping is not the policy's.
+ */
+struct tide_thp_ops {
+	/**
+	 * @orders: which orders this mapping may use now
+	 *
+	 * Called in page faults, so it is to be quick.  With small folios denied, pages are used.
+	 *
+	 * Return: a subset of @orders of struct tide_thp_request, 0 for none.
+	 */
+	int (*orders)(struct tide_thp_request *request);
+
+	/**
+	 * @visit: how many pages of this mm khugepaged scans before it goes on
+	 *
+	 * Zero leaves the mm alone.  A visit that is cut short is gone on with at the next pass.
+	 *
+	 * Return: pages, rounded up to whole huge pages, or TIDE_THP_NO_LIMIT.
+	 */
+	int (*visit)(struct tide_thp_visit *visit);
+
+	/**
+	 * @collapse: whether khugepaged may make this huge page
+	 *
+	 * Return: 1 or 0.
+	 */
+	int (*collapse)(struct tide_thp_collapse *collapse);
+
+	/**
+	 * @exit: as in struct tide_ksm_ops
+	 */
+	void (*exit)(struct tide_exit *exit);
+
+	/**
+	 * @cgroup_id: as in struct tide_ksm_ops
+	 */
+	u64 cgroup_id;
+
+	/**
+	 * @flags: must be zero
+	 */
+	u32 flags;
+
+	/**
+	 * @name: of the policy, for people; required
+	 */
+	char name[TIDE_NAME_LEN];
+};
+
 #endif /* _LINUX_TIDE_OPS_H */
