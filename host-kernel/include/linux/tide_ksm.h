@@ -21,7 +21,8 @@ struct tide_ksm_page;
  * @cursor: where the next visit starts
  * @left: pages that this visit may still scan, negative for no limit
  * @range_end: up to here the policy was asked about ranges
- * @cpu_ns: ksmd's CPU time when this visit began
+ * @cpu_ns: ksmd's CPU time when this visit was last accounted
+ * @scanned: pages that KSM had scanned then
  * @unshare: pages of another domain may be left, so this visit goes through all of the mm
  * @waiting: pages that were merged in another domain, as of the change, less what was unshared
  * @failed: pages that this visit could not unshare
@@ -34,6 +35,7 @@ struct tide_ksm_slot {
 	long left;
 	unsigned long range_end;
 	u64 cpu_ns;
+	unsigned long scanned;
 	unsigned long waiting;
 	unsigned long failed;
 	bool unshare;
@@ -89,7 +91,7 @@ long tide_ksm_visit(struct mm_struct *mm, u64 mm_id, u64 pass);
 bool tide_ksm_range(struct mm_struct *mm, u64 mm_id, u64 pass, unsigned long start,
 		    unsigned long end);
 bool tide_ksm_may_merge(struct mm_struct *mm, struct tide_ksm_page *page);
-void tide_ksm_scanned(struct mm_struct *mm);
+void tide_ksm_scanned(struct mm_struct *mm, unsigned long pages, u64 cpu_ns);
 void tide_ksm_merged(struct mm_struct *mm, struct tide_ksm_page *page);
 void tide_ksm_broken(struct mm_struct *mm, struct tide_ksm_page *page);
 unsigned int tide_ksm_pace(unsigned int pages_to_scan);

@@ -9,6 +9,7 @@
  *	verify.c	what a program of a policy may use
  *	sysfs.c		/sys/kernel/tide, SysRq
  *	ksm.c		family ksm
+ *	thp.c		family thp
  *
  * Locks, in the order in which they nest
  *	cgroup_mutex, bpf's update_mutex: callers hold them
@@ -70,8 +71,8 @@ struct tide_common {
  * @count_names: of the tally's counts, up to the first NULL
  * @read: finds the common members in an ops table
  * @init: prepares what the family keeps per policy; may sleep
- * @enter: a policy is about to be in force; under tide_mutex
- * @changed: the policy in force has changed somewhere; may sleep, without tide_mutex
+ * @enter: a policy is about to be in force; under tide_mutex; or NULL
+ * @changed: the policy in force has changed somewhere; may sleep, without tide_mutex; or NULL
  * @free: undoes @init; may sleep, after the last user has gone
  * @judge: whether the work since the last window was worth it; puts it in words if not
  * @contributed: whether work since the last window used memory of the scope
@@ -156,9 +157,24 @@ static inline bool tide_alive(const struct tide_policy *policy)
 	return policy && likely(!READ_ONCE(policy->dead));
 }
 
+/* The policy of @family that is in force for @mm, or NULL.  In rcu_read_lock(). */
+static inline struct tide_policy *tide_policy_of(struct mm_struct *mm, enum tide_family family)
+{
+	struct mem_cgroup *memcg = mem_cgroup_from_task(rcu_dereference(mm->owner));
+	struct tide_policy *policy;
+
+	policy = memcg ? rcu_dereference(memcg->tide.in_force[family]) : NULL;
+	return tide_alive(policy) ? policy : NULL;
+}
+
+static inline void tide_count_pages(struct tide_policy *policy, unsigned int what, u64 pages)
+{
+	this_cpu_add(policy->tally->count[what], pages);
+}
+
 static inline void tide_count(struct tide_policy *policy, unsigned int what)
 {
-	this_cpu_inc(policy->tally->count[what]);
+	tide_count_pages(policy, what, 1);
 }
 
 /* snapshot.c */
@@ -185,5 +201,8 @@ extern struct kset *tide_policies_kset;
 /* ksm.c */
 extern const struct tide_family_desc tide_ksm_desc;
 void tide_ksm_close_task(struct mem_cgroup *memcg, struct task_struct *task);
+
+/* thp.c */
+extern const struct tide_family_desc tide_thp_desc;
 
 #endif /* _MM_TIDE_INTERNAL_H */

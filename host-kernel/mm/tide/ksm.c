@@ -51,16 +51,6 @@ static LIST_HEAD(tide_ksm_domains);
 static struct kset *tide_ksm_domains_kset;
 static struct kobject *tide_ksm_kobj;
 
-/* The policy in force for @mm, or NULL.  In rcu_read_lock(). */
-static struct tide_policy *tide_ksm_policy(struct mm_struct *mm)
-{
-	struct mem_cgroup *memcg = mem_cgroup_from_task(rcu_dereference(mm->owner));
-	struct tide_policy *policy;
-
-	policy = memcg ? rcu_dereference(memcg->tide.in_force[TIDE_KSM]) : NULL;
-	return tide_alive(policy) ? policy : NULL;
-}
-
 static bool tide_ksm_closed(struct mm_struct *mm)
 {
 	struct mem_cgroup *memcg = mem_cgroup_from_task(rcu_dereference(mm->owner));
@@ -83,7 +73,7 @@ struct tide_ksm_domain *tide_ksm_domain_of(struct mm_struct *mm)
 	struct tide_policy *policy;
 
 	rcu_read_lock();
-	policy = tide_ksm_policy(mm);
+	policy = tide_policy_of(mm, TIDE_KSM);
 	if (policy)
 		domain = policy->data;
 	else if (tide_ksm_closed(mm))
@@ -115,7 +105,7 @@ long tide_ksm_visit(struct mm_struct *mm, u64 mm_id, u64 pass)
 	long pages = TIDE_KSM_NO_LIMIT;
 
 	rcu_read_lock();
-	policy = tide_ksm_policy(mm);
+	policy = tide_policy_of(mm, TIDE_KSM);
 	ops = policy ? policy->ops : NULL;
 	if (ops && ops->visit) {
 		struct tide_ksm_visit visit = {
@@ -148,7 +138,7 @@ bool tide_ksm_range(struct mm_struct *mm, u64 mm_id, u64 pass, unsigned long sta
 	bool scan = true;
 
 	rcu_read_lock();
-	policy = tide_ksm_policy(mm);
+	policy = tide_policy_of(mm, TIDE_KSM);
 	ops = policy ? policy->ops : NULL;
 	if (ops && ops->range) {
 		struct tide_ksm_range range = {
@@ -176,7 +166,7 @@ bool tide_ksm_may_merge(struct mm_struct *mm, struct tide_ksm_page *page)
 	bool may = true;
 
 	rcu_read_lock();
-	policy = tide_ksm_policy(mm);
+	policy = tide_policy_of(mm, TIDE_KSM);
 	if (policy) {
 		ops = policy->ops;
 		tide_count(policy, TIDE_KSM_CANDIDATES);
@@ -198,7 +188,7 @@ static void tide_ksm_tell(struct mm_struct *mm, struct tide_ksm_page *page,
 	void (*op)(struct tide_ksm_page *page);
 
 	rcu_read_lock();
-	policy = tide_ksm_policy(mm);
+	policy = tide_policy_of(mm, TIDE_KSM);
 	if (policy) {
 		ops = policy->ops;
 		op = what == TIDE_KSM_MADE ? ops->merged : ops->broken;
@@ -225,17 +215,24 @@ void tide_ksm_broken(struct mm_struct *mm, struct tide_ksm_page *page)
 	tide_ksm_tell(mm, page, TIDE_KSM_BROKEN);
 }
 
-/* tide_ksm_scanned - a page has been scanned. */
-void tide_ksm_scanned(struct mm_struct *mm)
+/**
+ * tide_ksm_scanned - some pages have been scanned
+ * @mm: whose
+ * @pages: how many
+ * @cpu_ns: what it took
+ */
+void tide_ksm_scanned(struct mm_struct *mm, unsigned long pages, u64 cpu_ns)
 {
 	struct tide_policy *policy;
 
-	if (mm->ksm_domain)
-		mm->ksm_domain->scanned++;
+	if (mm->ksm_domain) {
+		mm->ksm_domain->scanned += pages;
+		mm->ksm_domain->cpu_ns += cpu_ns;
+	}
 	rcu_read_lock();
-	policy = tide_ksm_policy(mm);
+	policy = tide_policy_of(mm, TIDE_KSM);
 	if (policy)
-		tide_count(policy, TIDE_KSM_SCANNED);
+		tide_count_pages(policy, TIDE_KSM_SCANNED, pages);
 	rcu_read_unlock();
 }
 

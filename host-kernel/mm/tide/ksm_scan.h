@@ -9,7 +9,7 @@
  */
 #ifdef CONFIG_TIDE
 
-/* Orders items and nodes by their domain, before their content is looked at. */
+/* Orders items and nodes of equal content by their domain. */
 static inline int ksm_domain_cmp(const struct tide_ksm_domain *a, const struct tide_ksm_domain *b)
 {
 	if (!tide_ksm_enabled() || a == b)
@@ -78,25 +78,44 @@ static void ksm_describe_page(struct tide_ksm_page *page, u64 mm_id,
 	};
 }
 
+/*
+ * A page that was merged and is not any more was written to, or discarded.  Its item need not be in
+ * the stable tree: where all who shared have written, the node may have been pruned.
+ */
+static void ksm_note_broken(struct page *page, struct ksm_rmap_item *rmap_item)
+{
+	struct tide_ksm_page broken;
+
+	if (!rmap_item->merged || PageKsm(page))
+		return;
+	rmap_item->merged = false;
+	rmap_item->unchanged = 0;
+	ksm_describe_page(&broken, ksm_scan.mm_slot->tide.id, rmap_item);
+	tide_ksm_broken(rmap_item->mm, &broken);
+}
+
+/* A page that is not merged has another checksum than at the last scan. */
+static void ksm_note_changed(struct page *page, struct ksm_rmap_item *rmap_item)
+{
+	ksm_note_broken(page, rmap_item);
+	rmap_item->unchanged = 0;
+}
+
 /* Asks about a page of the mm that is being visited, which is unchanged since the last scan. */
 static bool ksm_may_merge(struct page *page, struct ksm_rmap_item *rmap_item)
 {
 	struct tide_ksm_page candidate;
 
-	if (!tide_ksm_enabled() || !ksm_scan.mm_slot->tide.id)
+	/* without an id the visit began before the first policy came */
+	if (!ksm_scan.mm_slot->tide.id)
 		return true;
+	ksm_note_broken(page, rmap_item);
 	if (rmap_item->unchanged < U8_MAX)
 		rmap_item->unchanged++;
 	ksm_describe_page(&candidate, ksm_scan.mm_slot->tide.id, rmap_item);
 	if (PageTransCompound(page))
 		candidate.flags |= TIDE_KSM_IN_HUGE_PAGE;
 	return tide_ksm_may_merge(rmap_item->mm, &candidate);
-}
-
-/* Of the item's checksum. */
-static void ksm_note_changed(struct ksm_rmap_item *rmap_item)
-{
-	rmap_item->unchanged = 0;
 }
 
 static u64 ksm_mm_id(struct mm_struct *mm)
@@ -120,24 +139,11 @@ static void ksm_note_merged(struct ksm_rmap_item *rmap_item)
 	if (!tide_ksm_enabled())
 		return;
 	rmap_item->merged = true;
+	/* smart scan is not to pass over it once it is broken, which a policy learns from */
+	if (rmap_item->mm->ksm_domain)
+		rmap_item->remaining_skips = 0;
 	ksm_describe_page(&merged, ksm_mm_id(rmap_item->mm), rmap_item);
 	tide_ksm_merged(rmap_item->mm, &merged);
-}
-
-/*
- * A page that was merged and is not any more was written to, or discarded.  Its item need not be in
- * the stable tree: where all who shared have written, the node may have been pruned.
- */
-static void ksm_note_broken(struct page *page, struct ksm_rmap_item *rmap_item)
-{
-	struct tide_ksm_page broken;
-
-	if (!tide_ksm_enabled() || !rmap_item->merged || PageKsm(page))
-		return;
-	rmap_item->merged = false;
-	rmap_item->unchanged = 0;
-	ksm_describe_page(&broken, ksm_scan.mm_slot->tide.id, rmap_item);
-	tide_ksm_broken(rmap_item->mm, &broken);
 }
 
 static bool ksm_nothing_merges(struct mm_struct *mm)
@@ -145,12 +151,15 @@ static bool ksm_nothing_merges(struct mm_struct *mm)
 	return mm->ksm_domain == &tide_ksm_never;
 }
 
-/* Whether a page of @mm is merged where it may not be.  Under the page table lock. */
+/*
+ * Whether a page of @mm is merged where it may not be.  Under the page table lock, like the next
+ * one, and behind one test of the static key for both, since each page that is scanned comes here.
+ */
 static bool ksm_page_is_wrong(struct mm_struct *mm, struct folio *folio)
 {
 	struct ksm_stable_node *stable_node;
 
-	if (!tide_ksm_enabled() || !folio_test_ksm(folio))
+	if (!folio_test_ksm(folio))
 		return false;
 	stable_node = folio_stable_node(folio);
 	/* without a node it could not be made part of the tree, nor unshared when that was found */
@@ -167,7 +176,7 @@ static bool ksm_only_unshares(void)
 {
 	const struct tide_ksm_slot *tide = &ksm_scan.mm_slot->tide;
 
-	return tide_ksm_enabled() && tide->unshare && !tide->left;
+	return tide->unshare && !tide->left;
 }
 
 /* A page that is being migrated may be a merged one: the next visit looks again. */
@@ -295,6 +304,7 @@ static void ksm_visit_begin(struct ksm_mm_slot *mm_slot)
 	if (!tide->id)
 		tide->id = ++ksm_slot_ids;
 	tide->cpu_ns = task_sched_runtime(current);
+	tide->scanned = ksm_pages_scanned;
 	tide->range_end = 0;
 	tide->failed = 0;
 	if (ksm_nothing_merges(mm))
@@ -312,12 +322,25 @@ static void ksm_visit_begin(struct ksm_mm_slot *mm_slot)
 	}
 }
 
+/* Counts what a visit has scanned, and what that took, since this was last done. */
 static void ksm_visit_account(struct ksm_mm_slot *mm_slot)
 {
-	struct tide_ksm_domain *domain = mm_slot->slot.mm->ksm_domain;
+	struct tide_ksm_slot *tide = &mm_slot->tide;
+	u64 cpu_ns = task_sched_runtime(current);
 
-	if (domain)
-		domain->cpu_ns += task_sched_runtime(current) - mm_slot->tide.cpu_ns;
+	tide_ksm_scanned(mm_slot->slot.mm, ksm_pages_scanned - tide->scanned,
+			 cpu_ns - tide->cpu_ns);
+	tide->scanned = ksm_pages_scanned;
+	tide->cpu_ns = cpu_ns;
+}
+
+/* A batch is over, and ksmd may be in the middle of a visit. */
+static void ksm_batch_end(void)
+{
+	struct ksm_mm_slot *mm_slot = ksm_scan.mm_slot;
+
+	if (mm_slot != &ksm_mm_head && mm_slot->tide.id)
+		ksm_visit_account(mm_slot);
 }
 
 /*
@@ -460,10 +483,8 @@ static inline bool ksm_may_merge(struct page *page, struct ksm_rmap_item *rmap_i
 	return true;
 }
 
-static inline void ksm_note_changed(struct ksm_rmap_item *rmap_item) {}
+static inline void ksm_note_changed(struct page *page, struct ksm_rmap_item *rmap_item) {}
 static inline void ksm_note_merged(struct ksm_rmap_item *rmap_item) {}
-static inline void tide_ksm_scanned(struct mm_struct *mm) {}
-static inline void ksm_note_broken(struct page *page, struct ksm_rmap_item *rmap_item) {}
 static inline bool ksm_page_is_wrong(struct mm_struct *mm, struct folio *folio) { return false; }
 static inline bool ksm_zero_is_wrong(struct mm_struct *mm, pte_t pte) { return false; }
 static inline bool ksm_only_unshares(void) { return false; }
@@ -476,6 +497,7 @@ static inline void ksm_unshare(struct ksm_mm_slot *mm_slot, struct vm_area_struc
 static inline void ksm_visit_begin(struct ksm_mm_slot *mm_slot) {}
 static inline bool ksm_visit_is_over(struct ksm_mm_slot *mm_slot) { return false; }
 static inline void ksm_visit_end(struct ksm_mm_slot *mm_slot) {}
+static inline void ksm_batch_end(void) {}
 
 static inline bool ksm_skip_range(struct ksm_mm_slot *mm_slot, struct vm_area_struct *vma)
 {
