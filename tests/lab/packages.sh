@@ -8,7 +8,7 @@
 PACKAGES_BUILD="
 	bc bison build-essential bpftool ccache clang-19 cpio dpkg-dev dwarves flex git jq kmod libelf-dev libssl-dev
 	ninja-build pkgconf python3 python3-venv rsync scdoc sparse xz-utils zstd meson
-	libbpf-dev libcmocka-dev libinih-dev libjansson-dev liburing-dev"
+	libbpf-dev libcmocka-dev libinih-dev libjansson-dev liburing-dev linux-libc-dev"
 PACKAGES_QEMU="
 	libattr1-dev libfdt-dev libglib2.0-dev libpixman-1-dev python3-pycotap python3-tomli"
 PACKAGES_RUN="
@@ -16,7 +16,7 @@ PACKAGES_RUN="
 
 # Packages that must come from backports on Debian 12, with the oldest version that will do.
 PACKAGES_BACKPORTS_12="
-	bpftool:7.5 libbpf-dev:1.4 meson:1.5 python3-pycotap:1.3"
+	bpftool:7.5 libbpf-dev:1.4 linux-libc-dev:6.4 meson:1.5 python3-pycotap:1.3"
 
 debian_release() {
 	# shellcheck source=/dev/null
