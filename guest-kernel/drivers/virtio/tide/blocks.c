@@ -174,6 +174,7 @@ static unsigned long tide_given_take(struct tide *tide, unsigned long limit,
 		taken += 1UL << order;
 	}
 	tide->given_pages -= taken;
+	tide->returned_pages += taken;
 	spin_unlock(&tide->lock);
 	return taken;
 }

@@ -16,10 +16,10 @@ module_param_named(quiet_ms, tide_quiet_ms, uint, 0644);
 MODULE_PARM_DESC(quiet_ms,
 		 "Without pressure for so long, what is above the target is given (default 5000)");
 
-unsigned int tide_oom_wait_ms = 500;
+unsigned int tide_oom_wait_ms = 1000;
 module_param_named(oom_wait_ms, tide_oom_wait_ms, uint, 0644);
 MODULE_PARM_DESC(oom_wait_ms,
-		 "Before the OOM killer kills, wait so long for the host to help (default 500)");
+		 "Before the OOM killer kills, wait so long for the host to help (default 1000)");
 
 unsigned int tide_claim_ms = 1000;
 module_param_named(claim_ms, tide_claim_ms, uint, 0644);

@@ -80,6 +80,7 @@ static bool tide_run_step(struct tide *tide, struct tide_run *run)
 		run->took += pages;
 		if (pages) {
 			run->took_ns = ktime_get_ns();
+			wake_up_all(&tide->relief_wait);
 			return true;
 		}
 		/* No block is small enough, or the untold table has to be emptied first. */

@@ -346,35 +346,34 @@ static void tide_tracepoints_start(struct tide *tide) {}
 static void tide_tracepoints_stop(struct tide *tide) {}
 #endif
 
-static u64 tide_relieved_pages(struct tide *tide)
+/* What has come back since the last OOM. */
+static unsigned long tide_oom_returned(struct tide *tide)
 {
-	u64 pages;
+	unsigned long pages;
 
 	spin_lock(&tide->lock);
-	pages = tide->relieved_pages;
+	pages = tide->returned_pages - tide->oom_seen;
 	spin_unlock(&tide->lock);
 	return pages;
 }
 
 /*
- * Claims and waits for the grant, at most tide_oom_wait_ms.  The caller holds oom_lock; attend,
- * which frees what the grant allows and wakes us, takes no lock that depends on it and allocates
+ * Claims and waits for the grant, at most tide_oom_wait_ms.  The caller holds oom_lock; attend and
+ * move, which free what the grant allows and wake us, take no lock that depends on it and allocate
  * nothing.
  */
-static unsigned long tide_oom_wait(struct tide *tide)
+static void tide_oom_wait(struct tide *tide)
 {
-	u64 before = tide_relieved_pages(tide);
 	u32 denied = READ_ONCE(tide->denied);
 	long left;
 
 	tide_pressure(tide, TIDE_TODO_OOM);
-	left = wait_event_timeout(tide->relief_wait, tide_relieved_pages(tide) != before ||
+	left = wait_event_timeout(tide->relief_wait, tide_oom_returned(tide) ||
 				  READ_ONCE(tide->denied) != denied || READ_ONCE(tide->stopping),
 				  msecs_to_jiffies(tide_oom_wait_ms));
 	/* The next one waits only if the host has shown a sign of life. */
 	if (!left)
 		WRITE_ONCE(tide->heard, false);
-	return tide_relieved_pages(tide) - before;
 }
 
 static int tide_oom(struct notifier_block *nb, unsigned long unused, void *data)
@@ -385,9 +384,15 @@ static int tide_oom(struct notifier_block *nb, unsigned long unused, void *data)
 	if (*freed || READ_ONCE(tide->stopping) || current == READ_ONCE(tide->mover))
 		return NOTIFY_OK;
 	tide_pressure_begin(tide);
-	pages = tide_relieve(tide, tide_step(tide), VIRTIO_TIDE_PATH_CREDIT);
-	if (!pages && READ_ONCE(tide->heard))
-		pages = tide_oom_wait(tide);
+	tide_relieve(tide, tide_step(tide), VIRTIO_TIDE_PATH_CREDIT);
+	/*
+	 * What came back after the allocator had looked for the last time, and before it came here,
+	 * counts as well: it has not been tried.
+	 */
+	if (!tide_oom_returned(tide) && READ_ONCE(tide->heard))
+		tide_oom_wait(tide);
+	pages = tide_oom_returned(tide);
+	tide->oom_seen += pages;
 	if (!pages && !READ_ONCE(tide->claim.active))
 		WRITE_ONCE(tide->pressure_ns, 0);
 	*freed += pages;

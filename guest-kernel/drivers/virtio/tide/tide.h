@@ -151,6 +151,7 @@ struct tide {
 	unsigned int nr_untold;
 	u32 fence_sent;				/* generation of the last fence posted */
 	u32 fenced;				/* and of the last one that came back */
+	u64 returned_pages;			/* came back, for whatever reason, so far */
 	u64 relieved_pages;
 	u64 relief_count[VIRTIO_TIDE_PATHS];
 	u64 relief_max_ns[VIRTIO_TIDE_PATHS];
@@ -186,7 +187,8 @@ struct tide {
 	bool heard;				/* the host has shown a sign of life */
 	u32 denied;				/* refusals so far */
 	atomic64_t pressure_count;
-	wait_queue_head_t relief_wait;		/* for @relieved_pages, @denied or @stopping */
+	u64 oom_seen;				/* @returned_pages at the last OOM; under oom_lock */
+	wait_queue_head_t relief_wait;		/* for @returned_pages, @denied or @stopping */
 	struct {
 		bool active;			/* read from anywhere */
 		u32 generation;			/* orders that it was made under */
