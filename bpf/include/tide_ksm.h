@@ -62,6 +62,7 @@ struct tide_ksm_page {
 	__u64 address;
 	__u32 unchanged;
 	__u32 flags;
+	__u32 age;
 };
 
 struct tide_ksm_pace {

@@ -17,6 +17,7 @@ struct ksm_steering {
 	unsigned long long broken;
 	unsigned long long paces;
 	unsigned long long unchanged_max;
+	unsigned long long age_max;
 	unsigned long long window;	/* of the last snapshot */
 	unsigned long long usage_pages;	/* in it */
 	unsigned int exit_kind;

@@ -68,6 +68,8 @@ static void test_is_asked_about_everything(void **state)
 	/* each page was unchanged once when it was merged */
 	assert_true(steering->candidates >= SAME);
 	assert_true(steering->unchanged_max >= 1);
+	/* and was scanned for the second time then */
+	assert_true(steering->age_max >= 2);
 	/* not the root's policy */
 	assert_int_equal(steering->paces, 0);
 }

@@ -115,6 +115,7 @@ struct tide_ksm_range {
  * @address: virtual
  * @unchanged: scans in a row that found the same checksum, at most 255
  * @flags: TIDE_KSM_IN_HUGE_PAGE
+ * @age: scans since KSM found the page, at most 255; zero where KSM's smart scan is off
  */
 struct tide_ksm_page {
 	u64 mm_id;
@@ -122,6 +123,7 @@ struct tide_ksm_page {
 	u64 address;
 	u32 unchanged;
 	u32 flags;
+	u32 age;
 };
 
 /**

@@ -75,6 +75,7 @@ static void ksm_describe_page(struct tide_ksm_page *page, u64 mm_id,
 		.pass = ksm_scan.seqnr,
 		.address = rmap_item->address & PAGE_MASK,
 		.unchanged = rmap_item->unchanged,
+		.age = rmap_item->age,
 	};
 }
 

@@ -32,6 +32,8 @@ int BPF_PROG(steered_merge, struct tide_ksm_page *page)
 	steering.candidates++;
 	if (page->unchanged > steering.unchanged_max)
 		steering.unchanged_max = page->unchanged;
+	if (page->age > steering.age_max)
+		steering.age_max = page->age;
 	return steering.merge;
 }
 
