@@ -125,9 +125,9 @@ static bool tide_contributed(const struct tide_policy *policy)
 }
 
 /*
- * A policy that is attached above @memcg is masked there, so that what runs out of memory here
- * cannot switch it off for others.  Children follow when policies are next distributed, or run
- * into this themselves; so does @memcg if they are being distributed right now.
+ * A policy that is attached above what has run out of memory is masked there and below, so that
+ * nobody can switch it off for others.  If policies are being distributed right now, a child may
+ * get it back; it runs into this again.
  */
 static void tide_mask(struct mem_cgroup *memcg, struct tide_policy *policy)
 {
@@ -135,17 +135,25 @@ static void tide_mask(struct mem_cgroup *memcg, struct tide_policy *policy)
 	rcu_assign_pointer(memcg->tide.in_force[policy->family], NULL);
 }
 
-static bool tide_memcg_out_of_memory(struct mem_cgroup *memcg, enum tide_family family)
+static bool tide_memcg_out_of_memory(struct mem_cgroup *root, enum tide_family family)
 {
-	struct tide_policy *policy = rcu_dereference(memcg->tide.in_force[family]);
+	struct cgroup_subsys_state *css;
+	struct tide_policy *policy;
+	struct mem_cgroup *memcg;
+	bool found = false;
 
-	if (!tide_alive(policy) || !tide_contributed(policy))
-		return false;
-	if (policy->memcg == memcg)
-		tide_eject(policy, TIDE_EXIT_OOM, "its cgroup ran out of memory");
-	else
-		tide_mask(memcg, policy);
-	return true;
+	css_for_each_descendant_pre(css, &root->css) {
+		memcg = mem_cgroup_from_css(css);
+		policy = rcu_dereference(memcg->tide.in_force[family]);
+		if (!tide_alive(policy) || !tide_contributed(policy))
+			continue;
+		if (mem_cgroup_is_descendant(policy->memcg, root))
+			tide_eject(policy, TIDE_EXIT_OOM, "its cgroup ran out of memory");
+		else
+			tide_mask(memcg, policy);
+		found = true;
+	}
+	return found;
 }
 
 static bool tide_host_out_of_memory(void)
@@ -166,8 +174,8 @@ static bool tide_host_out_of_memory(void)
  * tide_out_of_memory - before something is killed
  * @memcg: what has run out of memory, NULL for the whole machine
  *
- * Policies that used memory there are put out of force.  Any lock of the allocating task's may be
- * held: this takes none and allocates nothing.
+ * Policies that used memory there are put out of force: those that are attached there, or below,
+ * for good.  Any lock of the allocating task's may be held: this takes none and allocates nothing.
  *
  * Return: whether there was one, and the allocation should be tried again.
  */
