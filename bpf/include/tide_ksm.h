@@ -3,19 +3,12 @@
  * Family ksm, for policies: what ksmd asks, and the table of answers.  What each operation means, and what it may
  * return, is told in the kernel's include/linux/tide_ops.h.
  *
- * Written by hand and relocated when it is loaded (CO-RE): a policy needs the members that it uses, whatever else
- * the kernel's structures have by then.  All operations but `exit` are called by ksmd only, so one at a time.
+ * All operations but `exit` are called by ksmd only, so one at a time.
  */
 #ifndef TIDE_KSM_H
 #define TIDE_KSM_H
 
-#include "tide_bpf.h"
-#include "tide_knob.h"
-
-#include <bpf/bpf_tracing.h>
-
-#define TIDE_NAME_LEN		16
-#define TIDE_REASON_LEN		64
+#include "tide_hooks.h"
 
 #define TIDE_KSM_RANGE_SHIFT	21
 #define TIDE_KSM_NO_LIMIT	(-1)
@@ -23,23 +16,6 @@
 #define TIDE_KSM_IN_HUGE_PAGE	(1U << 0)
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-
-struct tide_exit {
-	__u32 kind;
-	__u32 family;
-	__u64 cgroup_id;
-	char name[TIDE_NAME_LEN];
-	char reason[TIDE_REASON_LEN];
-};
-
-struct tide_snapshot {
-	__u64 window;
-	__u64 window_ns;
-	__u64 some_ns;
-	__u64 full_ns;
-	__u64 usage_pages;
-	__u64 limit_pages;
-};
 
 struct tide_ksm_visit {
 	const struct tide_snapshot *scope;
