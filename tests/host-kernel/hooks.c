@@ -141,6 +141,14 @@ void hook_drop(struct hook *hook)
 	*hook = (struct hook){ .link = NULL };
 }
 
+uint64_t hook_count(const char *family, uint64_t id, const char *key)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "/sys/kernel/tide/policies/%s-%llu/counts", family, (unsigned long long)id);
+	return kernel_file_value(path, key);
+}
+
 int hooks_eject_all(void)
 {
 	return kernel_file_write("/sys/kernel/tide/eject", "1");

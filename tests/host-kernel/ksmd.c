@@ -7,7 +7,7 @@
 #include "kernel-file.h"
 #include "ksmd.h"
 
-#define PASS_TRIES	60000	/* a look each 2 ms: far longer than a pass over some MiB takes */
+#define SETTLE_TRIES	60000	/* a look each 2 ms: far longer than a pass over some MiB takes */
 
 int ksmd_write(const char *file, const char *text)
 {
@@ -53,7 +53,7 @@ int ksmd_run(bool use_zero_pages)
 
 int ksmd_settle(void)
 {
-	for (unsigned int i = 0; i < PASS_TRIES; i++) {
+	for (unsigned int i = 0; i < SETTLE_TRIES; i++) {
 		if (!ksmd_value("pages_shared"))
 			return 0;
 		poll(NULL, 0, 2);
@@ -65,13 +65,5 @@ int ksmd_settle(void)
 int ksmd_passes(unsigned int passes)
 {
 	/* the one that is under way does not count */
-	uint64_t until = ksmd_value("full_scans") + passes + 1;
-
-	for (unsigned int i = 0; i < PASS_TRIES; i++) {
-		if (ksmd_value("full_scans") >= until)
-			return 0;
-		poll(NULL, 0, 2);
-	}
-	fprintf(stderr, "ksmd: no %u passes\n", passes);
-	return -ETIMEDOUT;
+	return kernel_file_wait("/sys/kernel/mm/ksm/full_scans", ksmd_value("full_scans") + passes + 1);
 }

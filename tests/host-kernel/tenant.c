@@ -22,6 +22,8 @@
 #define ROOT		"/sys/fs/cgroup/memtide-hooks"
 #define PAGE		4096UL
 #define WORDS		(PAGE / sizeof(uint64_t))
+#define SIZE		(TENANT_PAGES * PAGE)
+#define HUGE_SIZE	(TENANT_HUGE_PAGES * PAGE)
 
 /* From the kernel's Documentation/admin-guide/mm/pagemap.rst. */
 #define PM_PRESENT	(1ULL << 63)
@@ -32,12 +34,14 @@ enum op {
 	OP_CHECK,
 	OP_WRITE,
 	OP_FORK,
+	OP_RENEW,
+	OP_ADVISE,
 };
 
 struct command {
 	enum op op;
 	unsigned int first, count;
-	uint64_t seed;
+	uint64_t seed;	/* or advice */
 };
 
 struct tenant {
@@ -90,6 +94,8 @@ uint64_t cgroup_id(const char *name)
 }
 
 /* The process. */
+
+static bool huge;	/* what its memory is for */
 
 static uint64_t now_ns(void)
 {
@@ -165,6 +171,17 @@ static int64_t fork_child(int fd, uint64_t *memory)
 	return pid > 0 ? pid : -EIO;
 }
 
+static int renew(uint64_t *memory)
+{
+	int prot = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+
+	if (mmap(memory, SIZE, prot, flags, -1, 0) == MAP_FAILED)
+		return -errno;
+	if (huge)
+		return madvise(memory, SIZE, MADV_HUGEPAGE) ? -errno : 0;
+	return madvise(memory, SIZE, MADV_NOHUGEPAGE) || madvise(memory, SIZE, MADV_MERGEABLE) ? -errno : 0;
+}
+
 static int64_t obey(int fd, uint64_t *memory, const struct command *c)
 {
 	switch (c->op) {
@@ -182,6 +199,10 @@ static int64_t obey(int fd, uint64_t *memory, const struct command *c)
 		return write_pages(memory, c->first, c->count);
 	case OP_FORK:
 		return fork_child(fd, memory);
+	case OP_RENEW:
+		return renew(memory);
+	case OP_ADVISE:
+		return madvise(memory + c->first * WORDS, c->count * PAGE, c->seed) ? -errno : 0;
 	}
 	return -EINVAL;
 }
@@ -210,7 +231,7 @@ static int64_t ask(struct tenant *t, enum op op, unsigned int first, unsigned in
 	struct command command = { op, first, count, seed };
 	int64_t answer;
 
-	if (write(t->fd, &command, sizeof(command)) != sizeof(command) ||
+	if (send(t->fd, &command, sizeof(command), MSG_NOSIGNAL) != sizeof(command) ||
 	    read(t->fd, &answer, sizeof(answer)) != sizeof(answer))
 		return -EPIPE;
 	return answer;
@@ -224,7 +245,21 @@ int tenant_move(struct tenant *t, const char *name)
 	return cgroup_write(name, "cgroup.procs", pid);
 }
 
-int tenant_start(const char *name, struct tenant **ret_tenant)
+/* Room for a tenant's memory, or MAP_FAILED. */
+static void *reserve(void)
+{
+	char *room = mmap(NULL, SIZE + HUGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t before = -(uintptr_t)room % HUGE_SIZE;
+
+	if (room == MAP_FAILED)
+		return room;
+	if (before)
+		munmap(room, before);
+	munmap(room + before + SIZE, HUGE_SIZE - before);
+	return room + before;
+}
+
+static int start(const char *name, bool is_huge, struct tenant **ret_tenant)
 {
 	struct tenant *t = calloc(1, sizeof(*t));
 	int pair[2], r;
@@ -233,26 +268,37 @@ int tenant_start(const char *name, struct tenant **ret_tenant)
 		free(t);
 		return -errno;
 	}
-	t->memory = mmap(NULL, TENANT_PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	madvise(t->memory, TENANT_PAGES * PAGE, MADV_NOHUGEPAGE);
+	t->memory = reserve();
 	t->fd = pair[0];
-	t->pid = fork();
+	t->pid = t->memory == MAP_FAILED ? -1 : fork();
 	if (t->pid == 0) {
-		if (madvise(t->memory, TENANT_PAGES * PAGE, MADV_MERGEABLE)) {
-			perror("tenant: MADV_MERGEABLE");
-			_exit(1);
-		}
+		huge = is_huge;
 		serve(pair[1], t->memory);
 	}
-	close(pair[1]);
-	munmap(t->memory, TENANT_PAGES * PAGE);
 	r = t->pid < 0 ? -errno : tenant_move(t, name);
+	close(pair[1]);
+	if (t->memory != MAP_FAILED)
+		munmap(t->memory, SIZE);
+	/* in its cgroup, so that what is in force there holds from the first page on */
+	if (!r)
+		r = tenant_renew(t);
 	if (r) {
+		fprintf(stderr, "no tenant in cgroup %s: %s\n", name, strerror(-r));
 		tenant_stop(t);
 		return r;
 	}
 	*ret_tenant = t;
 	return 0;
+}
+
+int tenant_start(const char *name, struct tenant **ret_tenant)
+{
+	return start(name, false, ret_tenant);
+}
+
+int tenant_start_huge(const char *name, struct tenant **ret_tenant)
+{
+	return start(name, true, ret_tenant);
 }
 
 int tenant_fork(struct tenant *t, struct tenant **ret_child)
@@ -305,6 +351,35 @@ int tenant_check(struct tenant *t, unsigned int first, unsigned int count, uint6
 int64_t tenant_write_ns(struct tenant *t, unsigned int first, unsigned int count)
 {
 	return ask(t, OP_WRITE, first, count, 0);
+}
+
+int tenant_renew(struct tenant *t)
+{
+	return ask(t, OP_RENEW, 0, 0, 0);
+}
+
+int tenant_advise(struct tenant *t, unsigned int first, unsigned int count, int advice)
+{
+	return ask(t, OP_ADVISE, first, count, advice);
+}
+
+uint64_t tenant_address(const struct tenant *t)
+{
+	return (uintptr_t)t->memory;
+}
+
+uint64_t tenant_smaps(const struct tenant *t, const char *key)
+{
+	char path[64], head[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/smaps", t->pid);
+	snprintf(head, sizeof(head), "%" PRIx64 "-", tenant_address(t));
+	return kernel_file_part_value(path, head, key);
+}
+
+uint64_t tenant_huge(const struct tenant *t)
+{
+	return tenant_smaps(t, "AnonHugePages") / HUGE_SIZE;
 }
 
 /* Frame numbers of all pages, zero where none is mapped. */

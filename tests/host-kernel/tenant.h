@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A process with memory that KSM may merge, in a cgroup: what a VM is to the host's kernel, without the VM.  What is
- * shared is told from page frame numbers, so this needs root.
+ * A process in a cgroup with memory that KSM may merge, or that may be in huge pages: what a VM is to the host's
+ * kernel, without the VM.  What is shared is told from page frame numbers, so this needs root.
  *
  * Functions that return int return 0 or a negative errno and say on stderr what went wrong.
  */
@@ -12,7 +12,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define TENANT_PAGES	2048
+#define TENANT_PAGES		2048
+/* A tenant's memory begins at a multiple of these. */
+#define TENANT_HUGE_PAGES	512
 
 struct tenant;
 
@@ -25,6 +27,8 @@ int cgroup_write(const char *name, const char *file, const char *value);
 
 /* Starts a process in cgroup @name whose TENANT_PAGES pages are mergeable and untouched. */
 int tenant_start(const char *name, struct tenant **ret_tenant);
+/* The same, but its pages are not mergeable, and MADV_HUGEPAGE is set on them. */
+int tenant_start_huge(const char *name, struct tenant **ret_tenant);
 /* A child of @tenant's, by fork(), with the same memory; it stays in the parent's cgroup. */
 int tenant_fork(struct tenant *tenant, struct tenant **ret_child);
 /* NULL is fine. */
@@ -37,6 +41,22 @@ int tenant_fill(struct tenant *tenant, unsigned int first, unsigned int count, u
 int tenant_check(struct tenant *tenant, unsigned int first, unsigned int count, uint64_t seed);
 /* Writes one byte to each of @count pages and returns the time of one write, in ns (the median), or a negative errno. */
 int64_t tenant_write_ns(struct tenant *tenant, unsigned int first, unsigned int count);
+
+/*
+ * Maps all of its memory anew: untouched, and without page tables, where small pages are not followed by huge ones
+ * otherwise.
+ */
+int tenant_renew(struct tenant *tenant);
+/* madvise() of @count pages. */
+int tenant_advise(struct tenant *tenant, unsigned int first, unsigned int count, int advice);
+
+/* Where its memory begins, in the process. */
+uint64_t tenant_address(const struct tenant *tenant);
+/* What smaps says of its memory behind @key, in bytes if it is a size; zero without a process. */
+uint64_t tenant_smaps(const struct tenant *tenant, const char *key);
+
+/* How many huge pages its memory is mapped with. */
+uint64_t tenant_huge(const struct tenant *tenant);
 
 /* How many of @a's pages have the same frame as one of @b's, the frame of the zero page included; -EIO. */
 int tenants_share(const struct tenant *a, const struct tenant *b);

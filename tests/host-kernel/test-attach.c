@@ -15,6 +15,7 @@
 
 #include "hooks.h"
 #include "ksm-steered.h"
+#include "ops-table.h"
 #include "tenant.h"
 
 static struct hook first, second;
@@ -34,12 +35,17 @@ static int teardown(void **state)
 	return 0;
 }
 
-static bool listed(const char *group)
+static bool listed_as(const char *family, const char *group)
 {
 	char path[96];
 
-	snprintf(path, sizeof(path), "/sys/kernel/tide/policies/ksm-%llu", (unsigned long long)cgroup_id(group));
+	snprintf(path, sizeof(path), "/sys/kernel/tide/policies/%s-%llu", family, (unsigned long long)cgroup_id(group));
 	return access(path, F_OK) == 0;
+}
+
+static bool listed(const char *group)
+{
+	return listed_as("ksm", group);
 }
 
 static void test_attaches_and_detaches(void **state)
@@ -56,6 +62,23 @@ static void test_one_policy_a_cgroup(void **state)
 	assert_int_equal(hook("ksm-minimal", cgroup_id("red"), 1, &first), 0);
 	assert_int_equal(hook("ksm-minimal", cgroup_id("red"), 2, &second), -EBUSY);
 	assert_int_equal(hook("ksm-minimal", cgroup_id("blue"), 1, &second), 0);
+}
+
+/* Of each family a cgroup may have one, and they come and go by themselves. */
+static void test_families_do_not_mind_each_other(void **state)
+{
+	assert_int_equal(hook("ksm-minimal", cgroup_id("red"), 1, &first), 0);
+	assert_int_equal(hook("thp-minimal", cgroup_id("red"), 0, &second), 0);
+	assert_true(listed_as("ksm", "red"));
+	assert_true(listed_as("thp", "red"));
+	hook_drop(&first);
+	assert_false(listed_as("ksm", "red"));
+	assert_true(listed_as("thp", "red"));
+	assert_int_equal(hook("thp-never", cgroup_id("red"), 0, &first), -EBUSY);
+	/* a link has the family that it was made with */
+	assert_int_equal(hook_load("ksm-minimal", cgroup_id("red"), 1, false, &first), 0);
+	assert_int_not_equal(hook_replace(&second, &first), 0);
+	assert_true(listed_as("thp", "red"));
 }
 
 static void test_cgroup_must_exist(void **state)
@@ -122,11 +145,26 @@ static int refused(const char *name)
 static void test_refuses_what_sleeps(void **state)
 {
 	assert_int_equal(refused("ksm-sleepable"), -EINVAL);
+	hook_drop(&first);
+	assert_int_equal(refused("thp-sleepable"), -EINVAL);
 }
 
 static void test_refuses_maps_that_allocate(void **state)
 {
 	assert_int_equal(refused("ksm-alloc-map"), -EINVAL);
+	hook_drop(&first);
+	assert_int_equal(refused("thp-allocates"), -EINVAL);
+}
+
+/* The kernel does that, whoever asks it. */
+static void test_refuses_maps_that_allocate_by_itself(void **state)
+{
+	uint64_t id = cgroup_id("red");
+
+	assert_int_equal(hook_load("thp-allocates", id, 0, false, &first), 0);
+	assert_int_equal(ops_table_register(&first, "tide_thp_ops", "orders", id), -EINVAL);
+	assert_int_equal(hook_load("thp-maximal", id, 0, false, &second), 0);
+	assert_int_equal(ops_table_register(&second, "tide_thp_ops", "orders", id), 0);
 }
 
 static void test_refuses_what_does_not_verify(void **state)
@@ -149,6 +187,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_attaches_and_detaches, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_one_policy_a_cgroup, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_families_do_not_mind_each_other, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cgroup_must_exist, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cgroup_needs_the_memory_controller, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_replaces_in_one_step, setup, teardown),
@@ -156,6 +195,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_detaching_is_recorded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refuses_what_sleeps, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refuses_maps_that_allocate, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_refuses_maps_that_allocate_by_itself, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refuses_what_does_not_verify, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_arguments_are_read_only, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refuses_a_policy_without_a_name, setup, teardown),

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "kernel-log.h"
 #include "vm.h"
 
 /* Nothing here takes long on a working machine; a guest that boots under nested emulation is the slowest. */
@@ -621,6 +622,7 @@ int kernel_log_check(const char *path)
 		"possible recursive locking", "possible circular locking", "inconsistent lock state", "Call Trace:",
 		"suspicious RCU usage", "detected stall", "Bad page", "list_add corruption", "list_del corruption",
 	};
+	bool meant = false, report = false;
 	char line[1024];
 	FILE *f = fopen(path, "re");
 	int r = 0;
@@ -628,6 +630,12 @@ int kernel_log_check(const char *path)
 	if (!f)
 		return -errno;
 	while (fgets(line, sizeof(line), f)) {
+		meant = (meant || strstr(line, KERNEL_LOG_OOM_MEANT)) && !strstr(line, KERNEL_LOG_OOM_OVER);
+		report |= meant && strstr(line, "invoked oom-killer");
+		if (report && strstr(line, "Call Trace:")) {
+			report = false;
+			continue;
+		}
 		for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 			if (strstr(line, bad[i])) {
 				fprintf(stderr, "%s: %s", path, line);

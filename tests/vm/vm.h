@@ -98,7 +98,10 @@ int vm_wait_property(struct vm *vm, const char *object, const char *property, ui
 /* Resident bytes of the VM's RAM mapping, from the host's smaps. */
 int vm_resident(const struct vm *vm, uint64_t *ret_bytes);
 
-/* Reads a kernel log: 0 when it is clean, -EBADMSG with the line on stderr when it has a WARN, BUG, lockdep line, ... */
+/*
+ * Reads a kernel log: 0 when it is clean, -EBADMSG with the line on stderr when it has a WARN, BUG, lockdep line, ...
+ * What the OOM killer says where a test has announced it (kernel-log.h) is none.
+ */
 int kernel_log_check(const char *path);
 
 #define TIDE_OBJECT	"/machine/peripheral/tide0"
