@@ -217,6 +217,44 @@ static void test_members_are_knobs(void **state)
 	memtide_policy_close(policy);
 }
 
+/* A family whose table has no number for people to set: its knobs are the policy's own. */
+static void test_knobs_of_a_thp_policy(void **state)
+{
+	static const char *const plain[] = { "thp-always", "thp-never", "thp-minimal" };
+	struct memtide_policy *policy = open_policy("thp-pressure");
+	size_t nr;
+
+	assert_int_equal(memtide_policy_families(policy), MEMTIDE_FAMILY_THP);
+	assert_string_equal(memtide_policy_family_names(policy), "thp");
+	assert_int_equal(find_knob(policy, "stalled_order")->max, 8);
+	assert_int_equal(memtide_policy_set_knob(policy, "enter_permille", "0", &errtext), -ERANGE);
+	assert_words("from 1 to 1000 (default 50)");
+	assert_int_equal(memtide_policy_load(policy, &errtext), -EINVAL);
+	assert_words("memtide policy attach thp-pressure");
+	memtide_policy_close(policy);
+	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++) {
+		policy = open_policy(plain[i]);
+		assert_int_equal(memtide_policy_families(policy), MEMTIDE_FAMILY_THP);
+		assert_true(strlen(memtide_policy_about(policy)) > 10);
+		memtide_policy_knobs(policy, &nr);
+		assert_int_equal(nr, 0);
+		memtide_policy_close(policy);
+	}
+}
+
+static void test_two_families_in_a_file(void **state)
+{
+	struct memtide_policy *policy = open_policy("two-families");
+	size_t nr;
+
+	assert_int_equal(memtide_policy_families(policy), MEMTIDE_FAMILY_KSM | MEMTIDE_FAMILY_THP);
+	assert_string_equal(memtide_policy_family_names(policy), "ksm,thp");
+	memtide_policy_knobs(policy, &nr);
+	assert_int_equal(nr, 1);
+	assert_int_equal(find_knob(policy, "domain")->value, 1);
+	memtide_policy_close(policy);
+}
+
 static void test_where_nothing_is_attached(void **state)
 {
 	struct memtide_policy *policy = open_policy("ksm-minimal");
@@ -232,6 +270,7 @@ static void test_where_nothing_is_attached(void **state)
 	assert_words("memtide policy load fair");
 	memtide_policy_close(policy);
 	assert_int_equal(memtide_policy_detach(NULL, "/nowhere", &nr, &errtext), -ENOENT);
+	assert_int_equal(memtide_policy_detach("thp", "/nowhere", &nr, &errtext), -ENOENT);
 }
 
 static void test_finds_by_name(void **state)
@@ -262,6 +301,8 @@ int main(void)
 		cmocka_unit_test(test_a_new_one_starts_from_zero),
 		cmocka_unit_test(test_ops_tables_are_families),
 		cmocka_unit_test(test_members_are_knobs),
+		cmocka_unit_test(test_knobs_of_a_thp_policy),
+		cmocka_unit_test(test_two_families_in_a_file),
 		cmocka_unit_test(test_where_nothing_is_attached),
 		cmocka_unit_test(test_finds_by_name),
 	};

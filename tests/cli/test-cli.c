@@ -116,7 +116,7 @@ static void test_wrong_calls(void **state)
 		{ "policy attach fair", "--vm NAME or --cgroup PATH" },
 		{ "policy attach fair --vm a --cgroup b", "--vm NAME or --cgroup PATH" },
 		{ "policy detach", "--vm NAME or --cgroup PATH" },
-		{ "policy detach a b --vm x", "usage: memtide policy detach [FAMILY]" },
+		{ "policy detach a b --vm x", "usage: memtide policy detach [FAMILY|NAME]" },
 		{ "policy load fair --cgroup /x", "does not take --vm and --cgroup" },
 		{ "ksm set", "nothing to set" },
 		{ "ksm set --tenant seven --knob a=1", "takes the number of a merge domain" },

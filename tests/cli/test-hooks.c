@@ -39,17 +39,23 @@ static char *policy(const char *name)
 	return file;
 }
 
-/* What `policy list` says of a cgroup; NULL if nothing is there. */
-static json_t *attached_to(const char *cgroup)
+/* What `policy list` says of a cgroup and of @family, or, with NULL, of any; NULL if nothing is there. */
+static json_t *attached_of(const char *family, const char *cgroup)
 {
 	json_t *list = memtide_json(0, "policy list --json"), *one, *found = NULL;
 	size_t i;
 
 	json_array_foreach(json_object_get(list, "attached"), i, one)
-		if (!strcmp(json_string_value(json_object_get(one, "cgroup")) ?: "", cgroup))
+		if (!found && !strcmp(json_string_value(json_object_get(one, "cgroup")) ?: "", cgroup) &&
+		    (!family || !strcmp(json_string_value(json_object_get(one, "family")), family)))
 			found = json_incref(one);
 	json_decref(list);
 	return found;
+}
+
+static json_t *attached_to(const char *cgroup)
+{
+	return attached_of(NULL, cgroup);
 }
 
 static void assert_attached(const char *cgroup, const char *name, const char *knob, json_int_t value)
@@ -179,11 +185,18 @@ static void test_vm(void **state)
 	assert_attached(VM, "ksm_off", "domain", 0);
 	assert_int_equal(memtide("policy attach nowhere --vm web"), 1);
 	assert_says("nowhere");
-	assert_int_equal(memtide("policy detach --vm web"), 0);
+	assert_int_equal(memtide("policy attach thp-never --vm web"), 0);
+	assert_says("thp_never on " VM ": attached");
+	assert_int_equal(memtide("policy detach --vm web"), 1);
+	assert_says("Say which");
+	assert_int_equal(memtide("policy detach ksm-off --vm web"), 0);
+	assert_int_equal(memtide("policy replace thp-always --vm web"), 0);
 
 	/* memtided tells of what the kernel throws out, and of what is detached it does not. */
 	assert_int_equal(memtide("policy attach ksm-off --vm web"), 0);
 	assert_int_equal(memtide("eject"), 0);
+	assert_says("2 policies ejected");
+	wait_until_says("log", "the kernel has ejected thp policy thp_always of cgroup " VM);
 	wait_until_says("log", "the kernel has ejected ksm policy ksm_off of cgroup " VM);
 	assert_says("all were ejected by /sys/kernel/tide/eject");
 
@@ -264,13 +277,111 @@ static void test_detach(void **state)
 	json_t *one;
 
 	assert_int_equal(memtide("policy detach nope --cgroup %s", CGROUP), 1);
-	assert_says("there are: ksm");
+	assert_says("no policy nope is attached to " CGROUP);
+	assert_says("families are ksm, thp");
 	assert_int_equal(memtide("policy detach ksm --cgroup %s", CGROUP), 0);
 	assert_says("1 policy detached from " CGROUP);
 	one = attached_to(CGROUP);
 	assert_null(one);
 	assert_int_equal(memtide("policy detach --cgroup %s", CGROUP), 1);
 	assert_says("no policy is attached");
+}
+
+static void assert_family(const char *family, const char *name)
+{
+	json_t *one = attached_of(family, CGROUP);
+
+	if (!name) {
+		assert_null(one);
+		return;
+	}
+	if (!one)
+		fail_msg("no %s policy is attached", family);
+	assert_string_equal(json_string_value(json_object_get(one, "name")), name);
+	assert_true(json_is_true(json_object_get(one, "in_force")));
+	json_decref(one);
+}
+
+static void test_thp(void **state)
+{
+	json_t *one;
+
+	assert_int_equal(memtide("policy attach %s --cgroup %s --knob calm_windows=9", policy("thp-pressure"), CGROUP),
+			 0);
+	assert_says("thp policy thp_pressure on " CGROUP ": attached");
+	assert_attached(CGROUP, "thp_pressure", "calm_windows", 9);
+	one = attached_to(CGROUP);
+	assert_true(json_is_integer(json_object_get(json_object_get(one, "counts"), "made")));
+	assert_true(json_is_integer(json_object_get(json_object_get(one, "counts"), "narrowed")));
+	json_decref(one);
+	assert_int_equal(memtide("policy attach %s --cgroup %s", policy("thp-never"), CGROUP), 1);
+	assert_says("a thp policy is attached to " CGROUP " already");
+	assert_int_equal(memtide("policy replace %s --cgroup %s", policy("thp-never"), CGROUP), 0);
+	assert_family("thp", "thp_never");
+	/* a table without operations has no program to find knobs by, and no knobs */
+	assert_int_equal(memtide("policy replace %s --cgroup %s", policy("thp-always"), CGROUP), 0);
+	assert_family("thp", "thp_always");
+	assert_int_equal(memtide("policy replace %s --cgroup %s", policy("thp-allocates"), CGROUP), 1);
+	assert_says("map mappings (hash, BPF_F_NO_PREALLOC) allocates memory");
+	assert_int_equal(memtide("policy replace %s --cgroup %s", policy("thp-sleepable"), CGROUP), 1);
+	assert_says("may sleep");
+	assert_family("thp", "thp_always");
+	/* the only one there is */
+	assert_int_equal(memtide("policy detach --cgroup %s", CGROUP), 0);
+	assert_family("thp", NULL);
+}
+
+/* One of each family on a cgroup: each by itself, and where it is not said which, that is asked for. */
+static void test_families_side_by_side(void **state)
+{
+	assert_int_equal(memtide("policy attach %s --cgroup %s --knob domain=7", policy("ksm-minimal"), CGROUP), 0);
+	assert_int_equal(memtide("policy replace %s --cgroup %s", policy("thp-never"), CGROUP), 1);
+	assert_says("no thp policy that could be replaced is attached to " CGROUP);
+	assert_int_equal(memtide("policy attach %s --cgroup %s", policy("thp-never"), CGROUP), 0);
+	assert_family("ksm", "ksm_minimal");
+	assert_family("thp", "thp_never");
+
+	assert_int_equal(memtide("policy detach --cgroup %s", CGROUP), 1);
+	assert_says(CGROUP " has a policy of each of these families: ksm, thp");
+	assert_says("memtide policy detach ksm");
+	assert_family("ksm", "ksm_minimal");
+	assert_family("thp", "thp_never");
+
+	/* replaced within its family */
+	assert_int_equal(memtide("policy replace %s --cgroup %s", policy("thp-minimal"), CGROUP), 0);
+	assert_family("ksm", "ksm_minimal");
+	assert_family("thp", "thp_minimal");
+
+	/* by family, by its own name, and by the name of its file */
+	assert_int_equal(memtide("policy detach thp --cgroup %s", CGROUP), 0);
+	assert_says("1 policy detached from " CGROUP);
+	assert_family("ksm", "ksm_minimal");
+	assert_family("thp", NULL);
+	assert_int_equal(memtide("policy attach %s --cgroup %s", policy("thp-never"), CGROUP), 0);
+	assert_int_equal(memtide("policy detach thp-minimal --cgroup %s", CGROUP), 1);
+	assert_says("no policy thp-minimal is attached");
+	assert_int_equal(memtide("policy detach thp-never --cgroup %s", CGROUP), 0);
+	assert_family("thp", NULL);
+	assert_int_equal(memtide("policy detach ksm_minimal --cgroup %s", CGROUP), 0);
+	assert_family("ksm", NULL);
+}
+
+/* A file with two families is attached as a whole, or not at all. */
+static void test_two_families_in_a_file(void **state)
+{
+	assert_int_equal(memtide("policy attach %s --cgroup %s", policy("thp-never"), CGROUP), 0);
+	assert_int_equal(memtide("policy attach %s --cgroup %s", policy("two-families"), CGROUP), 1);
+	assert_says("a thp policy is attached to " CGROUP " already");
+	assert_family("ksm", NULL);
+	assert_family("thp", "thp_never");
+	assert_int_equal(memtide("policy detach --cgroup %s", CGROUP), 0);
+	assert_int_equal(memtide("policy attach %s --cgroup %s", policy("two-families"), CGROUP), 0);
+	assert_family("ksm", "two_ksm");
+	assert_family("thp", "two_thp");
+	assert_int_equal(memtide("policy detach two-thp --cgroup %s", CGROUP), 0);
+	assert_int_equal(memtide("policy detach --cgroup %s", CGROUP), 0);
+	assert_family("ksm", NULL);
+	assert_family("thp", NULL);
 }
 
 static void test_open(void **state)
@@ -321,6 +432,9 @@ int main(void)
 		cmocka_unit_test(test_ksm_set),
 		cmocka_unit_test(test_detach),
 		cmocka_unit_test(test_open),
+		cmocka_unit_test(test_thp),
+		cmocka_unit_test(test_families_side_by_side),
+		cmocka_unit_test(test_two_families_in_a_file),
 		cmocka_unit_test(test_eject),
 		cmocka_unit_test(test_vm),
 	};

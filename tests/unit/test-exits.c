@@ -19,6 +19,10 @@ static void test_reads(void **state)
 	assert_string_equal(record.name, "ksm_tenant");
 	assert_string_equal(record.reason, "1100 merges broken for 1024 made");
 
+	assert_true(exits_parse("stress-77 [001] ..... 2.5: tide_exit: kind=5 family=1 cgroup=77 name=thp_pressure "
+				"reason=its cgroup ran out of memory", &record));
+	assert_string_equal(exits_family(&record), "thp");
+
 	/* Nothing to say, and a family that is newer. */
 	assert_true(exits_parse("<...>-1 [001] d..1. 1.0: tide_exit: kind=1 family=9 cgroup=1 name=a reason=", &record));
 	assert_string_equal(record.reason, "");

@@ -358,13 +358,14 @@ const struct cli_command policy_commands[] = {
 		.noun = "policy", .verb = "attach", .arguments = "NAME|FILE", .min = 1, .max = 1,
 		.options = CLI_KNOB | CLI_SCOPE,
 		.about = "let a policy decide in the kernel, for a VM or a cgroup and all below it",
-		.help = "Where a nearer cgroup has a policy of the same family, that one holds there.  What is attached stays "
-			"so,\nwith or without memtided, until it is detached, the kernel ejects it, or the host is "
-			"started anew.\n\n"
+		.help = "A cgroup has one policy of each family.  Where a nearer cgroup has one of the same family, that one "
+			"holds\nthere.  What is attached stays so, with or without memtided, until it is detached, the kernel "
+			"ejects it,\nor the host is started anew.\n\n"
 			SCOPE_OPTIONS
 			"  --knob NAME=VALUE   set a knob; may be given again\n\n"
 			"Examples:\n"
 			"  memtide policy attach ksm-tenant --vm web1 --knob domain=7\n"
+			"  memtide policy attach thp-pressure --vm web1\n"
 			"  memtide policy attach ./mine.bpf.o --cgroup /sys/fs/cgroup/machine.slice\n",
 		.run = run_attach,
 	},
@@ -372,8 +373,8 @@ const struct cli_command policy_commands[] = {
 		.noun = "policy", .verb = "replace", .arguments = "NAME|FILE", .min = 1, .max = 1,
 		.options = CLI_KNOB | CLI_SCOPE,
 		.about = "put a policy in the place of the one that is attached, in one step",
-		.help = "The same policy with other knobs is another one.  The one before stays where the new one does not "
-			"load.\n\n"
+		.help = "It takes the place of the one of its own family.  The same policy with other knobs is another one.  "
+			"The one\nbefore stays where the new one does not load.\n\n"
 			SCOPE_OPTIONS
 			"  --knob NAME=VALUE   set a knob; those that are not given have the policy's own default\n\n"
 			"Examples:\n"
@@ -381,14 +382,16 @@ const struct cli_command policy_commands[] = {
 		.run = run_replace,
 	},
 	{
-		.noun = "policy", .verb = "detach", .arguments = "[FAMILY]", .max = 1, .options = CLI_SCOPE,
+		.noun = "policy", .verb = "detach", .arguments = "[FAMILY|NAME]", .max = 1, .options = CLI_SCOPE,
 		.about = "detach what is attached to a VM or a cgroup",
 		.help = "The next policy above holds then, or the kernel's own rules.  The exception is family ksm: pages of a "
-			"cgroup\nthat had a policy merge no more, until one is attached again, or memtide ksm open.\n\n"
+			"cgroup\nthat had a policy merge no more, until one is attached again, or memtide ksm open.  A cgroup may "
+			"have a\npolicy of each family: which one is meant has to be said then.\n\n"
 			SCOPE_OPTIONS "\n"
 			"Examples:\n"
 			"  memtide policy detach --vm web1\n"
-			"  memtide policy detach ksm --cgroup /sys/fs/cgroup/machine.slice\n",
+			"  memtide policy detach ksm --cgroup /sys/fs/cgroup/machine.slice\n"
+			"  memtide policy detach thp-never --vm web1\n",
 		.run = run_detach,
 	},
 	{ }

@@ -83,7 +83,8 @@ void exits_read(int fd, void (*tell)(const struct exit_record *record, void *ctx
 
 const char *exits_family(const struct exit_record *record)
 {
-	static const char *const names[] = { "ksm" };
+	/* as enum tide_family in the kernel's tide.h; part of its ABI */
+	static const char *const names[] = { "ksm", "thp" };
 
 	return record->family < sizeof(names) / sizeof(names[0]) ? names[record->family] : "unknown";
 }

@@ -38,7 +38,7 @@ void exits_read(int fd, void (*tell)(const struct exit_record *record, void *ctx
 /* One line of a trace.  Whether it is an exit record.  Pure. */
 bool exits_parse(const char *line, struct exit_record *ret_record);
 
-/* "ksm", or "unknown" for a family that is newer than this. */
+/* "ksm" or "thp", or "unknown" for a family that is newer than this. */
 const char *exits_family(const struct exit_record *record);
 
 #endif

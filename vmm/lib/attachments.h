@@ -23,7 +23,7 @@ struct memtide_count {
 
 /**
  * struct memtide_attachment - a policy on a cgroup
- * @family: "ksm"
+ * @family: "ksm" or "thp"
  * @name: the policy's own; "" if it is in force no more
  * @cgroup_id: the cgroup's id
  * @cgroup: its folder; "" if it is gone, or without the privilege to look

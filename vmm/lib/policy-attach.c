@@ -415,19 +415,60 @@ int memtide_policy_replace(struct memtide_policy *policy, const char *cgroup, st
  * Detaching
  */
 
+/* The folder in which the kernel shows a policy. */
+static void shown_path(char ret_path[static PIN_SIZE], const struct policy_family *family, const struct place *place)
+{
+	snprintf(ret_path, PIN_SIZE, MEMTIDE_TIDE_SYSFS "/policies/%s-%llu", family->name,
+		 (unsigned long long)place->id);
+}
+
+/* One that is in force, or what is left of it. */
+static bool is_there(const struct policy_family *family, const struct place *place)
+{
+	char pinned[PIN_SIZE], shown[PIN_SIZE];
+
+	pin_path(pinned, family->name, place->id, "");
+	shown_path(shown, family, place);
+	return !access(pinned, F_OK) || !access(shown, F_OK);
+}
+
+/* A policy's file is thp-never, and its own name, in which the kernel takes no dash, thp_never. */
+static bool same_name(const char *a, const char *b)
+{
+	for (; *a && *b; a++, b++)
+		if (*a != *b && !(*a == '-' && *b == '_'))
+			return false;
+	return *a == *b;
+}
+
+/* Is what is in force called @name? */
+static bool is_called(const struct policy_family *family, const struct place *place, const char *name)
+{
+	char path[PIN_SIZE + 8], own[32] = "";
+	FILE *f;
+
+	shown_path(path, family, place);
+	strcat(path, "/name");
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	if (fgets(own, sizeof(own), f))
+		own[strcspn(own, "\n")] = '\0';
+	fclose(f);
+	return same_name(name, own);
+}
+
 /* 1 if there was one, 0 if there was none, or a negative errno. */
 static int detach_one(const struct policy_family *family, const struct place *place,
 		      struct memtide_errtext *errtext)
 {
-	char path[PIN_SIZE], shown[PIN_SIZE];
+	char path[PIN_SIZE];
 	int fd, r;
 
 	pin_path(path, family->name, place->id, "");
 	fd = bpf_obj_get(path);
 	if (fd == -ENOENT) {
-		snprintf(shown, sizeof(shown), MEMTIDE_TIDE_SYSFS "/policies/%s-%llu", family->name,
-			 (unsigned long long)place->id);
-		if (access(shown, F_OK))
+		if (!is_there(family, place))
 			return 0;
 		return memtide_errtext_set(errtext, -EPERM,
 					   "the %s policy of %s is held by another program, which can detach it; "
@@ -445,41 +486,55 @@ static int detach_one(const struct policy_family *family, const struct place *pl
 	return 1;
 }
 
-static int no_such_family(const char *name, struct memtide_errtext *errtext)
+/* Without a word for it there has to be one only. */
+static int only_one(const struct place *place, struct memtide_errtext *errtext)
 {
-	char names[80] = "";
+	const char *first = NULL;
+	char names[POLICY_NAMES_SIZE] = "";
 
-	for (const struct policy_family *family = policy_families; family->name; family++)
-		snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%s", *names ? ", " : "",
-			 family->name);
-	return memtide_errtext_set(errtext, -EINVAL, "no family %.40s has policies on cgroups; there are: %s", name,
-				   names);
+	for (const struct policy_family *family = policy_families; family->name; family++) {
+		if (!is_there(family, place))
+			continue;
+		snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%s", first ? ", " : "", family->name);
+		first = first ?: family->name;
+	}
+	if (!first || !strcmp(first, names))
+		return 0;
+	return memtide_errtext_set(errtext, -ENOTUNIQ,
+				   "%s has a policy of each of these families: %s.  Say which, as in memtide policy "
+				   "detach %s", place->cgroup, names, first);
 }
 
-int memtide_policy_detach(const char *name, const char *cgroup, size_t *ret_nr, struct memtide_errtext *errtext)
+static int none_there(const char *which, const struct place *place, struct memtide_errtext *errtext)
+{
+	char names[POLICY_NAMES_SIZE];
+
+	if (!which)
+		return memtide_errtext_set(errtext, -ENOENT, "no policy is attached to %s", place->cgroup);
+	return memtide_errtext_set(errtext, -ENOENT,
+				   "no policy %.40s is attached to %s, by its own name or its family's; families are "
+				   "%s", which, place->cgroup, policy_hook_families(names));
+}
+
+int memtide_policy_detach(const char *which, const char *cgroup, size_t *ret_nr, struct memtide_errtext *errtext)
 {
 	struct place place = { .cgroup = cgroup };
-	bool known = false;
 	size_t nr = 0;
 	int r;
 
 	r = memtide_cgroup_id(cgroup, &place.id, errtext);
-	if (r)
-		return r;
+	if (!r && !which)
+		r = only_one(&place, errtext);
 	for (const struct policy_family *family = policy_families; family->name && r >= 0; family++) {
-		if (name && strcmp(name, family->name))
+		if (which && strcmp(which, family->name) && !is_called(family, &place, which))
 			continue;
-		known = true;
 		r = detach_one(family, &place, errtext);
 		nr += r > 0;
 	}
 	if (r < 0)
 		return r;
-	if (!known)
-		return no_such_family(name, errtext);
 	if (!nr)
-		return memtide_errtext_set(errtext, -ENOENT, "no %s%spolicy is attached to %s", name ?: "",
-					   name ? " " : "", cgroup);
+		return none_there(which, &place, errtext);
 	*ret_nr = nr;
 	return 0;
 }

@@ -40,14 +40,13 @@ int memtide_policy_replace(struct memtide_policy *policy, const char *cgroup, st
 
 /**
  * memtide_policy_detach() - detach what is attached to a cgroup
- * @family: name of a family, or NULL for all
- * @ret_nr: how many policies that were
+ * @which: a family, or a policy's own name, in which '-' is as good as '_'; NULL for the only one that is there
+ * @ret_nr: how many policies that were: of several families, some may have the same name
  *
- * -ENOENT if there is none, -EPERM if it was not attached through this file: only who holds its link can detach
- * it.
+ * -ENOENT if there is none, -ENOTUNIQ if it does not say which, -EPERM if it was not attached through this file:
+ * only who holds its link can detach it.
  */
-int memtide_policy_detach(const char *family, const char *cgroup, size_t *ret_nr,
-			  struct memtide_errtext *errtext);
+int memtide_policy_detach(const char *which, const char *cgroup, size_t *ret_nr, struct memtide_errtext *errtext);
 
 /* Eject every policy on this host, whoever attached it; how many there were in @ret_nr. */
 int memtide_policy_eject_all(size_t *ret_nr, struct memtide_errtext *errtext);

@@ -14,6 +14,8 @@
 
 /* Families of hooks in the host's kernel that a policy file may implement together. */
 #define POLICY_MAX_OPS	8
+/* Of the names of all these families, with what is between them. */
+#define POLICY_NAMES_SIZE	80
 
 /**
  * struct policy_family - a family of hooks in the host's kernel
@@ -78,6 +80,9 @@ struct memtide_policy {
 };
 
 /* policy.c */
+
+/* "ksm, thp": the families that have hooks; returns @ret_names. */
+const char *policy_hook_families(char ret_names[static POLICY_NAMES_SIZE]);
 
 /* Start to keep libbpf's words of this thread. */
 void policy_listen_to_libbpf(void);

@@ -29,8 +29,18 @@
 
 const struct policy_family policy_families[] = {
 	{ MEMTIDE_FAMILY_KSM, "ksm", "tide_ksm_ops" },
+	{ MEMTIDE_FAMILY_THP, "thp", "tide_thp_ops" },
 	{ },
 };
+
+const char *policy_hook_families(char ret_names[static POLICY_NAMES_SIZE])
+{
+	*ret_names = '\0';
+	for (const struct policy_family *family = policy_families; family->name; family++)
+		snprintf(ret_names + strlen(ret_names), POLICY_NAMES_SIZE - strlen(ret_names), "%s%s",
+			 *ret_names ? ", " : "", family->name);
+	return ret_names;
+}
 
 /* libbpf reports through a callback of the whole process; each thread keeps what was said in it. */
 static __thread char libbpf_words[WORDS_SIZE];
@@ -165,6 +175,7 @@ static void name_families(struct memtide_policy *policy)
 
 static int read_families(struct memtide_policy *policy, struct memtide_errtext *errtext)
 {
+	char names[POLICY_NAMES_SIZE];
 	int r;
 
 	r = check_balance(policy, errtext);
@@ -177,9 +188,9 @@ static int read_families(struct memtide_policy *policy, struct memtide_errtext *
 	if (!policy->families)
 		return memtide_errtext_set(errtext, -EINVAL,
 					   "%s has no family that memtide knows: a balance policy has "
-					   "a program %s in section \"syscall\", a ksm policy a struct "
-					   "tide_ksm_ops in section \".struct_ops.link\"",
-					   policy->path, BALANCE_PROGRAM);
+					   "a program %s in section \"syscall\", any other a struct "
+					   "tide_FAMILY_ops in section \".struct_ops.link\", and there are "
+					   "%s", policy->path, BALANCE_PROGRAM, policy_hook_families(names));
 	name_families(policy);
 	policy->about = policy_find_tag(bpf_object__btf(policy->object), 0, -1, TAG_POLICY);
 	return 0;

@@ -6,6 +6,7 @@
  *
  *	family balance	program `balance` in section "syscall" and array map `table` of one struct balance_table
  *	family ksm	a struct tide_ksm_ops in section ".struct_ops.link"
+ *	family thp	a struct tide_thp_ops there
  *	knobs		`const volatile` variables with the tags that KNOB() in bpf/include/tide_knob.h gives them, and
  *			integer members of ops tables; a variable and a member of the same name are one knob
  *	about		one line in the tag that POLICY_ABOUT() gives the main program or the ops table
@@ -32,6 +33,7 @@ struct memtide_policy;
 enum memtide_family {
 	MEMTIDE_FAMILY_BALANCE	= 0x1,
 	MEMTIDE_FAMILY_KSM	= 0x2,
+	MEMTIDE_FAMILY_THP	= 0x4,
 };
 
 enum memtide_knob_type {
@@ -82,7 +84,7 @@ const char *memtide_policy_about(const struct memtide_policy *policy);
 
 /* Bits of enum memtide_family, never zero. */
 unsigned int memtide_policy_families(const struct memtide_policy *policy);
-/* "balance" or "ksm"; families in the order of their bits, separated by commas. */
+/* "balance", "ksm" or "thp"; families in the order of their bits, separated by commas. */
 const char *memtide_policy_family_names(const struct memtide_policy *policy);
 
 /* All knobs in the order of their declaration, valid until the policy is closed; their number in @ret_nr. */
