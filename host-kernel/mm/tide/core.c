@@ -155,7 +155,7 @@ static void tide_policy_free(struct tide_policy *policy)
 	kobject_put(&policy->kobj);
 }
 
-/* The exit record: to the policy itself, to whoever traces, to the log. */
+/* The exit record: to the policy itself, to whoever traces, to sysfs, to the log. */
 static void tide_report_exit(struct tide_policy *policy, enum tide_exit_kind kind)
 {
 	const struct tide_family_desc *desc = tide_families[policy->family];
@@ -170,6 +170,7 @@ static void tide_report_exit(struct tide_policy *policy, enum tide_exit_kind kin
 	if (dead)
 		strscpy(exit.reason, policy->reason, sizeof(exit.reason));
 	trace_tide_exit(&exit);
+	tide_exits_add(&exit);
 	if (dead)
 		pr_info("tide: %s policy %s of cgroup %llu ejected: %s\n", desc->name, exit.name,
 			exit.cgroup_id, exit.reason);

@@ -8,6 +8,8 @@
  *	snapshot.c	the state of each scope, refreshed in the background
  *	verify.c	what a program of a policy may use
  *	sysfs.c		/sys/kernel/tide, SysRq
+ *	exits.c		/sys/kernel/tide/exits
+ *	cgroupfs.c	memory.policies
  *	ksm.c		family ksm
  *	thp.c		family thp
  *
@@ -16,6 +18,7 @@
  *	tide_mutex: who is attached where.  Taken where a cgroup is created, so nothing waits for
  *		RCU or for ksmd under it.
  * and on its own
+ *	tide_exits_mutex: the last exit records
  *	tide_ksm_domains_mutex: the list of domains
  *	ksm_thread_mutex: what ksmd works on
  * Call sites take none of them: they are in rcu_read_lock() while they use a policy.
@@ -28,7 +31,10 @@
 #include <linux/list.h>
 #include <linux/memcontrol.h>
 #include <linux/mutex.h>
+#include <linux/mmdebug.h>
 #include <linux/percpu.h>
+#include <linux/preempt.h>
+#include <linux/sched.h>
 #include <linux/tide.h>
 #include <linux/tide_ops.h>
 #include <linux/workqueue.h>
@@ -144,6 +150,40 @@ int tide_update(enum tide_family family, void *ops, void *old_ops, struct bpf_li
 void tide_unregister(void *ops);
 struct mem_cgroup *tide_memcg_get(u64 cgroup_id);
 
+/**
+ * tide_enter - before an operation is called where one may be running already
+ *
+ * Programs of struct_ops have no guard against recursion.  Hooks in page faults and allocations
+ * need one: what an operation calls, or a probe on it, may fault or allocate.  Hooks of ksmd do
+ * not, as no operation comes to them.
+ *
+ * In rcu_read_lock(), which is held until tide_leave(), so nothing in between may sleep; being
+ * preempted is fine.  Task context only: the flag is the task's, and is written to with no atomics.
+ *
+ * Return: whether the operation may be called, with tide_leave() to follow.  If not, this task is
+ * in an operation, and the hook is to do what it does without a policy.
+ */
+static inline bool tide_enter(void)
+{
+	RCU_LOCKDEP_WARN(!rcu_read_lock_held(), "a policy is used without rcu_read_lock()");
+	VM_WARN_ON_ONCE(!in_task());
+	if (unlikely(current->in_tide))
+		return false;
+	current->in_tide = 1;
+	return true;
+}
+
+/**
+ * tide_leave - after an operation was called
+ *
+ * Only where tide_enter() has returned true.
+ */
+static inline void tide_leave(void)
+{
+	VM_WARN_ON_ONCE(!current->in_tide);
+	current->in_tide = 0;
+}
+
 /* guard.c */
 __printf(3, 4)
 void tide_eject(struct tide_policy *policy, enum tide_exit_kind kind, const char *format, ...);
@@ -197,6 +237,10 @@ int tide_sysfs_add(struct tide_policy *policy);
 void tide_sysfs_remove(struct tide_policy *policy);
 extern struct kobject *tide_kobj;
 extern struct kset *tide_policies_kset;
+
+/* exits.c */
+extern const struct kobj_attribute tide_exits_attr;
+void tide_exits_add(const struct tide_exit *exit);
 
 /* ksm.c */
 extern const struct tide_family_desc tide_ksm_desc;

@@ -3,6 +3,7 @@
  * /sys/kernel/tide:
  *
  *	eject			written to: every policy is ejected, as SysRq-T does
+ *	exits			the last exit records, see exits.c
  *	policies/FAMILY-CGROUP	a policy: its name, state, and counts
  *
  * Families add their own folders.  CGROUP is a cgroup's id, the inode number of its folder.
@@ -109,6 +110,12 @@ static ssize_t eject_store(struct kobject *kobj, struct kobj_attribute *attr, co
 
 static struct kobj_attribute eject_attr = __ATTR_WO(eject);
 
+static const struct attribute *const tide_attrs[] = {
+	&eject_attr.attr,
+	&tide_exits_attr.attr,
+	NULL,
+};
+
 static void tide_sysrq(u8 key)
 {
 	tide_eject_all("SysRq");
@@ -128,7 +135,7 @@ static int __init tide_sysfs_setup(void)
 	tide_kobj = kobject_create_and_add("tide", kernel_kobj);
 	if (!tide_kobj)
 		return -ENOMEM;
-	err = sysfs_create_file(tide_kobj, &eject_attr.attr);
+	err = sysfs_create_files(tide_kobj, tide_attrs);
 	if (err)
 		return err;
 	tide_policies_kset = kset_create_and_add("policies", NULL, tide_kobj);
