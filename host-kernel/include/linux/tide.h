@@ -23,6 +23,7 @@ struct tide_policy;
 /* The families of hooks.  Numbers are part of exit records. */
 enum tide_family {
 	TIDE_KSM,
+	TIDE_THP,
 	TIDE_FAMILIES,
 };
 

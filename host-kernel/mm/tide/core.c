@@ -14,6 +14,7 @@
 
 const struct tide_family_desc *const tide_families[TIDE_FAMILIES] = {
 	[TIDE_KSM] = &tide_ksm_desc,
+	[TIDE_THP] = &tide_thp_desc,
 };
 
 /* Who is attached where: own, masked and gone of struct tide_memcg, and the list. */
@@ -191,7 +192,8 @@ static void tide_policy_enter(struct tide_policy *policy)
 {
 	struct mem_cgroup *memcg = policy->memcg;
 
-	tide_families[policy->family]->enter(memcg);
+	if (tide_families[policy->family]->enter)
+		tide_families[policy->family]->enter(memcg);
 	memcg->tide.own[policy->family] = policy;
 	list_add_tail_rcu(&policy->list, &tide_policies);
 	tide_distribute(memcg, policy->family);
@@ -211,6 +213,13 @@ static void tide_policy_leave(struct tide_policy *policy)
 		cmpxchg(&tide->masked[family], (const void *)policy, NULL);
 	}
 	rcu_read_unlock();
+}
+
+/* The policy in force has changed, at @memcg and below. */
+static void tide_changed(struct mem_cgroup *memcg, enum tide_family family)
+{
+	if (tide_families[family]->changed)
+		tide_families[family]->changed(memcg);
 }
 
 static struct tide_policy *tide_policy_find(const void *ops)
@@ -265,7 +274,7 @@ int tide_register(enum tide_family family, void *ops, struct bpf_link *link)
 		tide_unregister(ops);
 		return err;
 	}
-	tide_families[family]->changed(policy->memcg);
+	tide_changed(policy->memcg, family);
 	tide_snapshot_start();
 	return 0;
 }
@@ -310,7 +319,7 @@ int tide_update(enum tide_family family, void *ops, void *old_ops, struct bpf_li
 	tide_sysfs_remove(old);
 	if (tide_sysfs_add(policy))
 		pr_warn("tide: no memory to show a policy in sysfs\n");
-	tide_families[family]->changed(policy->memcg);
+	tide_changed(policy->memcg, family);
 	tide_policy_end(old, TIDE_EXIT_REPLACED);
 	return 0;
 }
@@ -340,6 +349,6 @@ void tide_unregister(void *ops)
 	memcg->tide.own[policy->family] = NULL;
 	tide_distribute(memcg, policy->family);
 	mutex_unlock(&tide_mutex);
-	tide_families[policy->family]->changed(memcg);
+	tide_changed(memcg, policy->family);
 	tide_policy_end(policy, TIDE_EXIT_DETACHED);
 }
