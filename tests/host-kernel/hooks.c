@@ -141,6 +141,14 @@ void hook_drop(struct hook *hook)
 	*hook = (struct hook){ .link = NULL };
 }
 
+bool hook_exists(const char *family, uint64_t id)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "/sys/kernel/tide/policies/%s-%llu", family, (unsigned long long)id);
+	return access(path, F_OK) == 0;
+}
+
 uint64_t hook_count(const char *family, uint64_t id, const char *key)
 {
 	char path[96];

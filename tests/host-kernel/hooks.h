@@ -44,6 +44,8 @@ void *hook_data(const struct hook *hook);
 int hook_detach(struct hook *hook);
 /* Detaches and unloads.  One that was never loaded is fine. */
 void hook_drop(struct hook *hook);
+/* Whether a policy of @family is attached to cgroup @id. */
+bool hook_exists(const char *family, uint64_t id);
 /* What the kernel counts as @key for the policy of @family that is attached to cgroup @id; zero without one. */
 uint64_t hook_count(const char *family, uint64_t id, const char *key);
 /* Has the kernel eject all policies. */

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -35,17 +34,9 @@ static int teardown(void **state)
 	return 0;
 }
 
-static bool listed_as(const char *family, const char *group)
-{
-	char path[96];
-
-	snprintf(path, sizeof(path), "/sys/kernel/tide/policies/%s-%llu", family, (unsigned long long)cgroup_id(group));
-	return access(path, F_OK) == 0;
-}
-
 static bool listed(const char *group)
 {
-	return listed_as("ksm", group);
+	return hook_exists("ksm", cgroup_id(group));
 }
 
 static void test_attaches_and_detaches(void **state)
@@ -69,16 +60,16 @@ static void test_families_do_not_mind_each_other(void **state)
 {
 	assert_int_equal(hook("ksm-minimal", cgroup_id("red"), 1, &first), 0);
 	assert_int_equal(hook("thp-minimal", cgroup_id("red"), 0, &second), 0);
-	assert_true(listed_as("ksm", "red"));
-	assert_true(listed_as("thp", "red"));
+	assert_true(hook_exists("ksm", cgroup_id("red")));
+	assert_true(hook_exists("thp", cgroup_id("red")));
 	hook_drop(&first);
-	assert_false(listed_as("ksm", "red"));
-	assert_true(listed_as("thp", "red"));
+	assert_false(hook_exists("ksm", cgroup_id("red")));
+	assert_true(hook_exists("thp", cgroup_id("red")));
 	assert_int_equal(hook("thp-never", cgroup_id("red"), 0, &first), -EBUSY);
 	/* a link has the family that it was made with */
 	assert_int_equal(hook_load("ksm-minimal", cgroup_id("red"), 1, false, &first), 0);
 	assert_int_not_equal(hook_replace(&second, &first), 0);
-	assert_true(listed_as("thp", "red"));
+	assert_true(hook_exists("thp", cgroup_id("red")));
 }
 
 static void test_cgroup_must_exist(void **state)
