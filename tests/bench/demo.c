@@ -105,7 +105,7 @@ static int start_vms(struct run *run, const char *disk)
 			.name = vm_names[i], .memory_bytes = run->managed ? MAXIMUM : STATIC_SIZE, .tide = run->managed,
 			.disk = disk, .disk_iops = DISK_IOPS, .disk_bytes = DISK_BYTES,
 			.modules = run->managed ? "virtio_tide" : NULL,
-			.cgroup = cgroup_for(i, cgroup[i], sizeof(cgroup[i])),
+			.cgroup = cgroup_for(i, cgroup[i], sizeof(cgroup[i])), .counts_oom = true,
 		};
 
 		if (run->managed)

@@ -36,6 +36,7 @@ struct vm {
 	uint64_t memory_bytes;
 	bool reaped;
 	bool qtest;
+	bool counts_oom;
 	struct channel qmp;
 	struct channel agent;
 };
@@ -248,6 +249,7 @@ int vm_spawn(const struct vm_options *o, struct vm **ret_vm)
 	snprintf(vm->name, sizeof(vm->name), "%s", o->name);
 	snprintf(vm->log, sizeof(vm->log), "%s/%s.log", getenv("LAB_LOGS") ? getenv("LAB_LOGS") : ".", o->name);
 	vm->memory_bytes = o->memory_bytes;
+	vm->counts_oom = o->counts_oom;
 	vm->qtest = o->qtest;
 	keep_old_log(vm->log);
 
@@ -578,9 +580,48 @@ void vm_kill(struct vm *vm)
 	vm->reaped = true;
 }
 
+/* @meant: whether OOM kills are, from the beginning. */
+static int check_log(const char *path, bool meant)
+{
+	static const char *const bad[] = {
+		"WARNING:", "BUG:", "Oops", "general protection", "Kernel panic", "INFO: task ", "KASAN", "UBSAN",
+		"possible recursive locking", "possible circular locking", "inconsistent lock state", "Call Trace:",
+		"suspicious RCU usage", "detected stall", "Bad page", "list_add corruption", "list_del corruption",
+	};
+	bool report = false;
+	char line[1024];
+	FILE *f = fopen(path, "re");
+	int r = 0;
+
+	if (!f)
+		return -errno;
+	while (fgets(line, sizeof(line), f)) {
+		meant = (meant || strstr(line, KERNEL_LOG_OOM_MEANT)) && !strstr(line, KERNEL_LOG_OOM_OVER);
+		report |= meant && strstr(line, "invoked oom-killer");
+		if (report && strstr(line, "Call Trace:")) {
+			report = false;
+			continue;
+		}
+		for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+			if (strstr(line, bad[i])) {
+				fprintf(stderr, "%s: %s", path, line);
+				r = -EBADMSG;
+			}
+		}
+	}
+	fclose(f);
+	return r;
+}
+
+int kernel_log_check(const char *path)
+{
+	return check_log(path, false);
+}
+
 int vm_stop(struct vm *vm)
 {
 	char path[sizeof(vm->log)];
+	bool counts_oom;
 
 	if (!vm)
 		return 0;
@@ -588,8 +629,9 @@ int vm_stop(struct vm *vm)
 	close(vm->qmp.fd);
 	close(vm->agent.fd);
 	memcpy(path, vm->log, sizeof(path));
+	counts_oom = vm->counts_oom;
 	free(vm);
-	return kernel_log_check(path);
+	return check_log(path, counts_oom);
 }
 
 int vm_resident(const struct vm *vm, uint64_t *ret_bytes)
@@ -613,36 +655,4 @@ int vm_resident(const struct vm *vm, uint64_t *ret_bytes)
 	}
 	fclose(f);
 	return 0;
-}
-
-int kernel_log_check(const char *path)
-{
-	static const char *const bad[] = {
-		"WARNING:", "BUG:", "Oops", "general protection", "Kernel panic", "INFO: task ", "KASAN", "UBSAN",
-		"possible recursive locking", "possible circular locking", "inconsistent lock state", "Call Trace:",
-		"suspicious RCU usage", "detected stall", "Bad page", "list_add corruption", "list_del corruption",
-	};
-	bool meant = false, report = false;
-	char line[1024];
-	FILE *f = fopen(path, "re");
-	int r = 0;
-
-	if (!f)
-		return -errno;
-	while (fgets(line, sizeof(line), f)) {
-		meant = (meant || strstr(line, KERNEL_LOG_OOM_MEANT)) && !strstr(line, KERNEL_LOG_OOM_OVER);
-		report |= meant && strstr(line, "invoked oom-killer");
-		if (report && strstr(line, "Call Trace:")) {
-			report = false;
-			continue;
-		}
-		for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-			if (strstr(line, bad[i])) {
-				fprintf(stderr, "%s: %s", path, line);
-				r = -EBADMSG;
-			}
-		}
-	}
-	fclose(f);
-	return r;
 }

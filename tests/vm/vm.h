@@ -46,6 +46,7 @@ struct vm_options {
 	const char *cgroup;	/* folder of the cgroup it runs in, NULL: the caller's */
 	const char *kernel;	/* instead of LAB_KERNEL */
 	const char *initrd;	/* instead of LAB_INITRD */
+	bool counts_oom;	/* the test counts OOM kills: one is no failure of vm_stop() */
 	bool qtest;		/* no guest: QEMU's qtest protocol in place of the agent, see qtest.h */
 };
 
