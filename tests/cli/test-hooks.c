@@ -228,6 +228,8 @@ static void test_what_is_refused(void **state)
 	} bad[] = {
 		{ "ksm-unverifiable", "does not verify" },
 		{ "ksm-alloc-map", "map passes (hash, BPF_F_NO_PREALLOC) allocates memory" },
+		{ "ksm-timer", "does not verify" },
+		{ "ksm-obj-new", "does not verify" },
 		{ "ksm-sleepable", "may sleep" },
 		{ "ksm-nameless", "is no .name" },
 	};

@@ -51,6 +51,13 @@ static void set_member(const struct bpf_object *object, struct bpf_map *map, con
 	}
 }
 
+void hook_file(const char *name, char *ret_path, size_t size)
+{
+	snprintf(ret_path, size, TEST_POLICY_DIRECTORY "/%s.bpf.o", name);
+	if (access(ret_path, R_OK))
+		snprintf(ret_path, size, POLICY_DIRECTORY "/%s.bpf.o", name);
+}
+
 int hook_load(const char *name, uint64_t id, uint64_t domain, bool quiet, struct hook *ret_hook)
 {
 	struct hook hook = { .link = NULL };
@@ -60,9 +67,7 @@ int hook_load(const char *name, uint64_t id, uint64_t domain, bool quiet, struct
 
 	libbpf_set_print(print);
 	silent = quiet;
-	snprintf(path, sizeof(path), TEST_POLICY_DIRECTORY "/%s.bpf.o", name);
-	if (access(path, R_OK))
-		snprintf(path, sizeof(path), POLICY_DIRECTORY "/%s.bpf.o", name);
+	hook_file(name, path, sizeof(path));
 	hook.object = bpf_object__open_file(path, NULL);
 	if (!hook.object)
 		return -errno;

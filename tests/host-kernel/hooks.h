@@ -6,6 +6,7 @@
 #define TESTS_HOST_KERNEL_HOOKS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* What becomes of a policy: enum tide_exit_kind in the kernel's include/linux/tide_ops.h. */
@@ -28,8 +29,10 @@ struct hook {
 	struct bpf_link *link;
 };
 
+/* The object file of policy @name, one of the tests' or one that is shipped. */
+void hook_file(const char *name, char *ret_path, size_t size);
 /*
- * Loads policy @name, one of the tests' or one that is shipped, for cgroup @id.  @domain is set where the family has one.
+ * Loads policy @name for cgroup @id.  @domain is set where the family has one.
  * Returns 0 or the kernel's negative errno; what libbpf says goes to stderr only when @quiet is false.
  */
 int hook_load(const char *name, uint64_t id, uint64_t domain, bool quiet, struct hook *ret_hook);

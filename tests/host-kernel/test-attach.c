@@ -158,6 +158,52 @@ static void test_refuses_maps_that_allocate_by_itself(void **state)
 	assert_int_equal(ops_table_register(&second, "tide_thp_ops", "orders", id), 0);
 }
 
+static void test_refuses_timers(void **state)
+{
+	assert_int_equal(refused("ksm-timer"), -EINVAL);
+}
+
+static void test_refuses_new_objects(void **state)
+{
+	assert_int_equal(refused("ksm-obj-new"), -EACCES);
+}
+
+/* Its exit status, and what it says. */
+static int bpftool_register(const char *name, char *ret_said, size_t size)
+{
+	char path[512], command[640];
+	size_t length;
+	FILE *f;
+
+	hook_file(name, path, sizeof(path));
+	snprintf(command, sizeof(command), BPFTOOL " struct_ops register '%s' 2>&1", path);
+	f = popen(command, "re");
+	assert_non_null(f);
+	length = fread(ret_said, 1, size - 1, f);
+	ret_said[length] = '\0';
+	return pclose(f);
+}
+
+/* Whether a policy allocates is the kernel's to find out, not that of whoever loads it. */
+static void test_refuses_bpftool_as_well(void **state)
+{
+	static const struct {
+		const char *name;
+		const char *says;
+	} bad[] = {
+		{ "ksm-alloc-map", "can't register" },
+		{ "ksm-timer", "bpf_timer_init" },
+		{ "ksm-obj-new", "bpf_obj_new" },
+	};
+	char said[8192];
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_not_equal(bpftool_register(bad[i].name, said, sizeof(said)), 0);
+		if (!strstr(said, bad[i].says))
+			fail_msg("\"%s\" is not in: %s", bad[i].says, said);
+	}
+}
+
 static void test_refuses_what_does_not_verify(void **state)
 {
 	assert_int_not_equal(refused("ksm-unverifiable"), 0);
@@ -187,6 +233,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_refuses_what_sleeps, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refuses_maps_that_allocate, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refuses_maps_that_allocate_by_itself, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_refuses_timers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_refuses_new_objects, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_refuses_bpftool_as_well, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refuses_what_does_not_verify, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_arguments_are_read_only, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refuses_a_policy_without_a_name, setup, teardown),

@@ -149,7 +149,7 @@ int tide_check_program(const struct btf_member *member, const struct bpf_prog *p
 
 static int __init tide_verify_setup(void)
 {
-	/* a function of either kind is looked for under UNSPEC first, where all programs have theirs */
+	/* of what all programs may call, and of what those of struct_ops may */
 	return register_btf_kfunc_id_set(BPF_PROG_TYPE_UNSPEC, &tide_kfunc_set) ?:
 		register_btf_kfunc_id_set(BPF_PROG_TYPE_STRUCT_OPS, &tide_kfunc_set);
 }

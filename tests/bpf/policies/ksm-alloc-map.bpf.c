@@ -24,6 +24,7 @@ int BPF_PROG(ksm_alloc_map_visit, struct tide_ksm_visit *visit)
 SEC(".struct_ops.link")
 struct tide_ksm_ops ksm_alloc_map = {
 	.visit = (void *)ksm_alloc_map_visit,
+	.cgroup_id = 1,	/* the root's: with plain bpftool, too, the map is all that is wrong */
 	.domain = 1,
 	.name = "ksm_alloc_map",
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * ksm-maximal: every operation, every argument, and answers by chance: those that the contract allows, and those
- * that it does not.  The kernel has to live with it.
+ * ksm-maximal: every operation, every argument, one of the kernel functions that policies may call, and answers by
+ * chance: those that the contract allows, and those that it does not.  The kernel has to live with it.
  */
 #include "tide_ksm.h"
 
@@ -10,6 +10,11 @@ char LICENSE[] SEC("license") = "GPL";
 /* What was read ends up here, or the compiler leaves the reading out. */
 __u64 seen;
 struct tide_exit last_exit;
+
+/* As in the kernel's include/uapi/linux/bpf.h. */
+struct bpf_iter_num {
+	__u64 __opaque[1];
+} __attribute__((aligned(8)));
 
 /* Around @low to @high, and once in a while anything. */
 static int chance(int low, int high)
@@ -69,7 +74,10 @@ void BPF_PROG(ksm_maximal_broken, struct tide_ksm_page *page)
 SEC("struct_ops/pace")
 int BPF_PROG(ksm_maximal_pace, struct tide_ksm_pace *pace)
 {
-	look_at_scope(pace->scope);
+	int i;
+
+	bpf_for(i, 0, 4)
+		look_at_scope(pace->scope);
 	seen += pace->pages_to_scan + pace->scanned + pace->made + pace->broken;
 	return chance(1, TIDE_KSM_PACE_MAX);
 }
