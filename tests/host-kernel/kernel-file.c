@@ -86,3 +86,21 @@ int kernel_file_wait(const char *path, uint64_t least)
 	fprintf(stderr, "%s does not come to %llu\n", path, (unsigned long long)least);
 	return -ETIMEDOUT;
 }
+
+void kernel_file_text(const char *path, const char *key, char *ret_text, size_t size)
+{
+	size_t length = strlen(key);
+	FILE *f = fopen(path, "re");
+	char line[256];
+
+	*ret_text = '\0';
+	while (f && fgets(line, sizeof(line), f)) {
+		if (strncmp(line, key, length) || line[length] != ' ')
+			continue;
+		line[strcspn(line, "\n")] = '\0';
+		snprintf(ret_text, size, "%s", line + length + 1);
+		break;
+	}
+	if (f)
+		fclose(f);
+}

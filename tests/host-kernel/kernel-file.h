@@ -16,5 +16,7 @@ uint64_t kernel_file_part_value(const char *path, const char *head, const char *
 int kernel_file_setting(const char *path, char *ret_text, size_t size);
 /* Waits until the number in the file is @least or more.  -ETIMEDOUT, after far longer than that takes. */
 int kernel_file_wait(const char *path, uint64_t least);
+/* What is behind @key and a blank, in the first line that begins so; @ret_text is "" without one. */
+void kernel_file_text(const char *path, const char *key, char *ret_text, size_t size);
 
 #endif /* TESTS_HOST_KERNEL_KERNEL_FILE_H */

@@ -64,6 +64,14 @@ int cgroup_write(const char *name, const char *file, const char *value)
 	return kernel_file_write(path, value);
 }
 
+void cgroup_policy(const char *name, const char *family, char *ret_text, size_t size)
+{
+	char path[256];
+
+	cgroup_path(path, sizeof(path), name, "memory.policies");
+	kernel_file_text(path, family, ret_text, size);
+}
+
 int cgroup_make(const char *name)
 {
 	char path[256];

@@ -9,6 +9,7 @@
 #define TESTS_HOST_KERNEL_TENANT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -24,6 +25,8 @@ int cgroup_remove(const char *name);
 /* Its id, as policies say it; zero if there is none. */
 uint64_t cgroup_id(const char *name);
 int cgroup_write(const char *name, const char *file, const char *value);
+/* What its memory.policies says of family @family. */
+void cgroup_policy(const char *name, const char *family, char *ret_text, size_t size);
 
 /* Starts a process in cgroup @name whose TENANT_PAGES pages are mergeable and untouched. */
 int tenant_start(const char *name, struct tenant **ret_tenant);

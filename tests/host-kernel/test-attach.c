@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "hooks.h"
+#include "kernel-file.h"
 #include "ksm-steered.h"
 #include "ops-table.h"
 #include "tenant.h"
@@ -125,6 +126,45 @@ static void test_detaching_is_recorded(void **state)
 	assert_int_equal(steering->exit_kind, EXIT_DETACHED);
 }
 
+static void assert_policy(const char *group, const char *says)
+{
+	char text[64];
+
+	cgroup_policy(group, "ksm", text, sizeof(text));
+	assert_string_equal(text, says);
+}
+
+static void open_cgroup(const char *group)
+{
+	char id[32];
+
+	snprintf(id, sizeof(id), "%llu", (unsigned long long)cgroup_id(group));
+	assert_int_equal(kernel_file_write("/sys/kernel/tide/ksm/open", id), 0);
+}
+
+static void test_the_nearest_holds_and_is_shown(void **state)
+{
+	assert_int_equal(cgroup_write("red", "cgroup.subtree_control", "+memory"), 0);
+	assert_int_equal(cgroup_make("red/inner"), 0);
+	open_cgroup("red");
+	open_cgroup("red/inner");
+	assert_policy("red", "- none open");
+	assert_policy("red/inner", "- none open");
+
+	assert_int_equal(hook("ksm-minimal", cgroup_id("red"), 1, &first), 0);
+	assert_policy("red", "ksm_minimal own closed");
+	assert_policy("red/inner", "ksm_minimal inherited closed");
+	assert_int_equal(hook("ksm-steered", cgroup_id("red/inner"), 1, &second), 0);
+	assert_policy("red", "ksm_minimal own closed");
+	assert_policy("red/inner", "ksm_steered own closed");
+
+	hook_drop(&second);
+	assert_policy("red/inner", "ksm_minimal inherited closed");
+	hook_drop(&first);
+	assert_policy("red", "- none closed");
+	assert_policy("red/inner", "- none closed");
+}
+
 /* What comes of loading and attaching policy @name; the verifier's words are not shown. */
 static int refused(const char *name)
 {
@@ -230,6 +270,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_replaces_in_one_step, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cgroup_goes_away, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_detaching_is_recorded, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_the_nearest_holds_and_is_shown, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refuses_what_sleeps, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refuses_maps_that_allocate, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refuses_maps_that_allocate_by_itself, setup, teardown),
