@@ -73,4 +73,4 @@ static ssize_t exits_show(struct kobject *kobj, struct kobj_attribute *attr, cha
 	return len;
 }
 
-const struct kobj_attribute tide_exits_attr = __ATTR_RO(exits);
+struct kobj_attribute tide_exits_attr = __ATTR_RO(exits);

@@ -239,7 +239,7 @@ extern struct kobject *tide_kobj;
 extern struct kset *tide_policies_kset;
 
 /* exits.c */
-extern const struct kobj_attribute tide_exits_attr;
+extern struct kobj_attribute tide_exits_attr;
 void tide_exits_add(const struct tide_exit *exit);
 
 /* ksm.c */
