@@ -398,6 +398,28 @@ static void test_open(void **state)
 	assert_int_equal(memtide("policy detach --cgroup %s", CGROUP), 0);
 }
 
+static bool text_is(const json_t *object, const char *name, const char *text)
+{
+	return !strcmp(json_string_value(json_object_get(object, name)) ?: "", text);
+}
+
+/* Until that is what the kernel ended last: the record comes when the policy's folder has gone. */
+static void wait_until_ended(const char *cgroup, const char *name, const char *kind)
+{
+	for (int i = 0; i < GONE_TRIES; i++) {
+		json_t *list = memtide_json(0, "policy list --json");
+		const json_t *last = json_array_get(json_object_get(list, "ended"), 0);
+		bool is = text_is(last, "family", "ksm") && text_is(last, "name", name) &&
+			  text_is(last, "cgroup", cgroup) && text_is(last, "kind", kind);
+
+		json_decref(list);
+		if (is)
+			return;
+		poll(NULL, 0, 10);
+	}
+	fail_msg("%s on %s has not ended as %s", name, cgroup, kind);
+}
+
 static void test_eject(void **state)
 {
 	json_t *json, *one;
@@ -407,6 +429,9 @@ static void test_eject(void **state)
 	assert_int_equal(json_integer_value(json_object_get(json, "ejected")), 1);
 	json_decref(json);
 	wait_until_gone(CGROUP);
+	wait_until_ended(CGROUP, "ksm_minimal", "admin");
+	assert_int_equal(memtide("policy list"), 0);
+	assert_says("ksm policy ksm_minimal on " CGROUP ": all were ejected by /sys/kernel/tide/eject");
 	/* It is told from one that was never there, cannot be replaced, and is no obstacle to the next. */
 	one = attached_to(CGROUP);
 	assert_non_null(one);

@@ -12,6 +12,7 @@
 
 #include "client.h"
 #include "config.h"
+#include "ended.h"
 
 bool attach_is_file(const char *word)
 {
@@ -172,6 +173,25 @@ json_t *attach_list(uint64_t cgroup_id)
 	return list;
 }
 
+json_t *attach_ended(void)
+{
+	json_t *list = json_array();
+	struct memtide_ended *ended;
+	size_t nr;
+
+	if (memtide_ended_read(&ended, &nr))
+		return list;
+	for (size_t i = 0; i < nr; i++)
+		json_array_append_new(list, json_pack("{s:I, s:s, s:s, s:I, s:o, s:s, s:s}",
+						      "number", (json_int_t)ended[i].number,
+						      "family", ended[i].family, "name", ended[i].name,
+						      "cgroup_id", (json_int_t)ended[i].cgroup_id,
+						      "cgroup", text_or_null(ended[i].cgroup),
+						      "kind", ended[i].kind, "reason", ended[i].reason));
+	free(ended);
+	return list;
+}
+
 /* "  domain = 7, rate_pages = 100", wherever there is one. */
 static void print_pairs(const json_t *object, const char *between)
 {
@@ -192,21 +212,36 @@ static void print_pairs(const json_t *object, const char *between)
 	putchar('\n');
 }
 
+/* "ksm policy ksm_tenant on /sys/fs/cgroup/tenant7: attached" */
+static void print_one(const json_t *one, const char *what)
+{
+	const char *cgroup = reply_text(one, "cgroup"), *name = reply_text(one, "name");
+
+	printf("%s policy%s%s on ", reply_text(one, "family"), *name ? " " : "", name);
+	if (*cgroup)
+		printf("%s", cgroup);
+	else
+		printf("cgroup %llu", (unsigned long long)reply_number(one, "cgroup_id"));
+	printf(": %s\n", reply_text(one, what));
+}
+
 void attach_print(const json_t *attached)
 {
 	const json_t *one;
 	size_t i;
 
 	json_array_foreach(attached, i, one) {
-		const char *cgroup = reply_text(one, "cgroup"), *name = reply_text(one, "name");
-
-		printf("%s policy%s%s on ", reply_text(one, "family"), *name ? " " : "", name);
-		if (*cgroup)
-			printf("%s", cgroup);
-		else
-			printf("cgroup %llu", (unsigned long long)reply_number(one, "cgroup_id"));
-		printf(": %s\n", reply_text(one, "state"));
+		print_one(one, "state");
 		print_pairs(json_object_get(one, "knobs"), " = ");
 		print_pairs(json_object_get(one, "counts"), " ");
 	}
+}
+
+void attach_print_ended(const json_t *ended)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(ended, i, one)
+		print_one(one, "reason");
 }

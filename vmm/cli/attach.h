@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Policies on cgroups, for every command that deals with them: which cgroup and which file a call means, and what
- * is attached, as JSON and as text.  None of it needs memtided, except to find the cgroup of a VM.
+ * is attached or was ejected, as JSON and as text.  None of it needs memtided, except to find the cgroup of a VM.
  */
 #ifndef MEMTIDE_CLI_ATTACH_H
 #define MEMTIDE_CLI_ATTACH_H
@@ -38,6 +38,12 @@ json_t *attach_list(uint64_t cgroup_id);
 
 /* Some lines for each member of attach_list(). */
 void attach_print(const json_t *attached);
+
+/* The last policies that the kernel has ended, the newest first; an array. */
+json_t *attach_ended(void);
+
+/* A line for each member of attach_ended(). */
+void attach_print_ended(const json_t *ended);
 
 /* Print @message, and the verifier's words if @log has some; returns CLI_FAILED. */
 int attach_failed(const struct cli *cli, const char *message, const char *log);

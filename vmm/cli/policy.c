@@ -79,6 +79,9 @@ static void print_list(const json_t *result)
 	if (json_array_size(json_object_get(result, "attached")))
 		puts("\nattached:");
 	attach_print(json_object_get(result, "attached"));
+	if (json_array_size(json_object_get(result, "ended")))
+		puts("\nended by the kernel, the latest first:");
+	attach_print_ended(json_object_get(result, "ended"));
 }
 
 static json_t *knob_value(const struct memtide_knob *knob, uint64_t value)
@@ -202,8 +205,10 @@ static int run_list(const struct cli *cli, int argc, char **argv)
 		result = client_ask_on(client, cli, "policy.list", NULL);
 		client_close(client);
 	}
-	if (result)
+	if (result) {
 		json_object_set_new(result, "attached", attach_list(0));
+		json_object_set_new(result, "ended", attach_ended());
+	}
 	return cli_print_result(cli, result, print_list);
 }
 
@@ -325,10 +330,11 @@ const struct cli_command policy_commands[] = {
 		.noun = "policy", .verb = "list", .arguments = "",
 		.about = "the policies there are (* decides for the host) and what is attached to cgroups",
 		.help = "What is attached to cgroups comes from the kernel: its state, its knobs, and what it has done so "
-			"far.\nWithout memtided the policies of its configuration's policy-path are shown.\n\n"
+			"far; and so do the last policies that it has ended, and why.\nWithout memtided the policies of its configuration's policy-path are shown.\n\n"
 			"Examples:\n"
 			"  memtide policy list\n"
-			"  memtide policy list --json | jq '.attached[] | {cgroup, name, state, counts}'\n",
+			"  memtide policy list --json | jq '.attached[] | {cgroup, name, state, counts}'\n"
+			"  memtide policy list --json | jq '.ended[] | {cgroup, name, kind, reason}'\n",
 		.run = run_list,
 	},
 	{
