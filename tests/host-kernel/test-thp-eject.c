@@ -86,6 +86,14 @@ static uint64_t faults(int i)
 	return tenant_huge(tenant[i]);
 }
 
+static void assert_in_force(const char *group, const char *expected)
+{
+	char text[64];
+
+	cgroup_policy(group, "thp", text, sizeof(text));
+	assert_string_equal(text, expected);
+}
+
 static void assert_ejected(unsigned int kind, const char *words)
 {
 	assert_int_equal(hook_wait_ejected(&policy), 0);
@@ -94,7 +102,7 @@ static void assert_ejected(unsigned int kind, const char *words)
 		fail_msg("\"%s\" is not in: %s", words, steering->exit_reason);
 }
 
-/* More than there is room for: the tenant does not survive that. */
+/* More than there is room for in @group, where the limit is: the tenant does not survive that. */
 static void run_out_of_memory(int i, const char *group)
 {
 	assert_int_equal(cgroup_write(group, "memory.max", TOO_LITTLE), 0);
@@ -152,6 +160,8 @@ static void test_out_of_memory_below_it(void **state)
 	assert_int_equal(tenant_huge(tenant[0]), 1);
 	run_out_of_memory(0, "slice/vm");
 	/* masked there, and in force for all others */
+	assert_in_force("slice/vm", "- masked");
+	assert_in_force("slice/other", "thp_steered inherited");
 	assert_int_equal(steering->exit_kind, EXIT_NONE);
 	steering->fault_orders = 0;
 	steering->visit = 0;
@@ -159,6 +169,17 @@ static void test_out_of_memory_below_it(void **state)
 	assert_true(faults(0) > 0);
 	assert_int_equal(faults(1), 0);
 	assert_int_equal(steering->exit_kind, EXIT_NONE);
+}
+
+/* The limit is above the cgroup that has the policy, and its memory is what there is none of. */
+static void test_out_of_memory_above_it(void **state)
+{
+	attach("slice/vm");
+	start(0, "slice/vm");
+	assert_int_equal(tenant_fill(tenant[0], 0, 1, SEED), 0);
+	assert_int_equal(tenant_huge(tenant[0]), 1);
+	run_out_of_memory(0, "slice");
+	assert_ejected(EXIT_OOM, "its cgroup ran out of memory");
 }
 
 /* One page of each huge page is written to, one goes cold, so the whole is split; and all anew. */
@@ -196,6 +217,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_out_of_memory_in_its_own_cgroup, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_out_of_memory_without_huge_pages, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_out_of_memory_below_it, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_out_of_memory_above_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_huge_pages_that_are_always_split, setup, teardown),
 	};
 
