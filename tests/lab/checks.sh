@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash
 #
-# Checks of the sources themselves: patches, kernel style, and what must not be in the repository.
+# Checks of the sources themselves: kernel style, and what must not be in the repository.
 
 check() { # NAME COMMAND...
 	local name=$1 log=$RUN/check-${1// /-}.txt
@@ -14,52 +14,6 @@ check() { # NAME COMMAND...
 		say "FAILED: $name"
 		tail -n 30 "$log" >&2
 	fi
-}
-
-# Do the patches apply, without fuzz, to a fresh copy of the files they touch?  The built trees prove the machine's own
-# point release; this one takes every other version that apt offers.
-check_patches() {
-	local version dir
-	say "suite patches"
-	for version in $(qemu_source_version); do
-		dir=$CACHE/sources/qemu-${version#1:}
-		if [ ! -d "$dir" ]; then
-			mkdir -p "$dir.new"
-			if ! (cd "$dir.new" && apt-get source --download-only --tar-only "qemu=$version" &&
-				tar -xf qemu_*.orig.tar.* --strip-components=1 && rm -f qemu_*) >"$RUN/source.txt" 2>&1; then
-				skipped=$((skipped + 1))
-				say "  QEMU $version: skipped, this mirror does not have the source any more"
-				rm -rf "$dir.new"
-				continue
-			fi
-			mv "$dir.new" "$dir"
-		fi
-		check "patches on QEMU ${version#1:}" patches_apply "$dir" "$REPO/vmm/qemu/patches/10.0"
-	done
-	check "patches on the kernel" patches_applied kernel-lab guest-kernel/patches/6.12 host-kernel/patches/6.12
-}
-
-patches_apply() { # TREE PATCH-DIR
-	local file scratch
-	scratch=$(mktemp -d)
-	# only the touched files are copied: a dry run alone does not see one patch on top of another
-	grep -h '^+++ b/' "$2"/*.patch | sed 's|^+++ b/||; s/\t.*//' | sort -u | while read -r file; do
-		mkdir -p "$scratch/$(dirname "$file")"
-		[ ! -f "$1/$file" ] || cp "$1/$file" "$scratch/$file"
-	done
-	for file in "$2"/*.patch; do
-		patch -d "$scratch" -p1 -F0 -f <"$file" || { rm -rf "$scratch"; return 1; }
-	done
-	rm -rf "$scratch"
-}
-
-# The tree that was built has exactly our patches, applied without fuzz by tree_patch.
-patches_applied() {
-	local tree dir
-	tree=$(kernel_tree lab "$(kernel_source_version)")
-	for dir in "${@:2}"; do
-		[ ! -d "$REPO/$dir" ] || diff -r "$REPO/$dir" "$tree/patches/${dir//\//-}" || return 1
-	done
 }
 
 check_style() {

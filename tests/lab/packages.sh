@@ -28,6 +28,13 @@ debian_release() {
 	esac
 }
 
+debian_codename() {
+	case $(debian_release) in
+	12) echo bookworm ;;
+	13) echo trixie ;;
+	esac
+}
+
 # The archive root and keyring of the machine's own Debian entry for suite $1.
 debian_archive_of() {
 	# shellcheck disable=SC2016
@@ -44,10 +51,7 @@ deb822_entry() { # TYPES URI SUITE
 packages_add_sources() {
 	local release=$1 codename file text archive security
 
-	case $release in
-	12) codename=bookworm ;;
-	13) codename=trixie ;;
-	esac
+	codename=$(debian_codename)
 	archive=$(debian_archive_of "$codename")
 	security=$(debian_archive_of "$codename-security")
 	[ -n "$archive" ] || die "no apt entry for suite '$codename' on this machine: add Debian's own, then try again"
