@@ -47,3 +47,8 @@ stock_build() {
 	initrd_build "$RUN/stock-initrd" "$STOCK_MODULES" "$out/guest-kernel/drivers/virtio/tide/virtio_tide.ko"
 	export LAB_STOCK_KERNEL=$STOCK_KERNEL LAB_STOCK_INITRD=$RUN/stock-initrd
 }
+
+suite_stock() {
+	stock_build || return
+	LAB_KERNEL=$LAB_STOCK_KERNEL LAB_INITRD=$LAB_STOCK_INITRD run_suite stock
+}

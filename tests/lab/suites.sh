@@ -2,10 +2,12 @@
 # shellcheck shell=bash
 #
 # Runs test programs and counts what they say.  A test is a program that meson knows and that speaks TAP; the suite it
-# belongs to says where it runs: "host" and "host-kernel" in the nested host, all others directly on this machine.
+# belongs to says where it runs: those of SUITES_HOST in the nested host, others directly on this machine.  SUITES_LONG
+# run when they are named, or with --long.
 
 SUITES_HERE="patches style unit bpf daemon vm stock"
 SUITES_HOST="host host-kernel"
+SUITES_LONG="debug"
 
 passed=0 failed=0 skipped=0
 
@@ -85,6 +87,18 @@ run_suite() {
 		run_program "$log" "${LAB_TEST_TIMEOUT:-900}" "$command" || status=$?
 		count_tap "$log" "$status" "$name"
 	done <<<"$tests"
+}
+
+# apart COMMAND...: runs a suite in a shell of its own, since it may use another kernel, or die.
+apart() {
+	local counts=$RUN/counts
+	rm -f "$counts"
+	("$@"; echo "$passed $failed $skipped" >"$counts")
+	if [ -f "$counts" ]; then
+		read -r passed failed skipped <"$counts"
+	else
+		failed=$((failed + 1))
+	fi
 }
 
 # suites_in_host SUITE...: inside the nested host; the results come back as files.
