@@ -97,6 +97,16 @@ packages_install() {
 	touch "$stamp"
 }
 
+# packages_need PACKAGE...: what a single suite needs, beyond what everything does.
+packages_need() {
+	local missing
+	missing=$(packages_missing "$(debian_release)" "$@")
+	[ -n "$missing" ] || return 0
+	# shellcheck disable=SC2086
+	logged "installing $missing" "$CACHE/logs/apt-install.log" \
+		apt-get install -y --no-install-recommends $missing || exit 1
+}
+
 # packages_missing RELEASE PACKAGE...: those that are not installed, or too old, on one line.
 packages_missing() {
 	local release=$1 name spec version

@@ -7,7 +7,7 @@
 
 SUITES_HERE="patches style unit bpf daemon vm stock"
 SUITES_HOST="host host-kernel"
-SUITES_LONG="debug"
+SUITES_LONG="selftests debug"
 
 passed=0 failed=0 skipped=0
 
