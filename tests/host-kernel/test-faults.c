@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Allocations that fail: a policy is attached, replaced and detached as a whole or not at all, and what ksmd could not do
- * is done by its next pass.  On the debug kernel.
+ * Allocations that fail: a policy is attached, replaced and detached as a whole or not at all, and what ksmd or khugepaged
+ * could not do is done by a later pass.  On the debug kernel.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -10,13 +10,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "faults.h"
 #include "hooks.h"
+#include "khugepaged.h"
 #include "ksmd.h"
+#include "setting.h"
 #include "tenant.h"
 
 #define NTH_MAX		1000	/* far more allocations than any of it takes */
@@ -25,6 +28,7 @@
 #define SAME		512	/* pages that all tenants have, and as many of zeroes */
 #define SEED		0xfa170000000ULL
 #define TENANTS		4
+#define HUGE_MAX	(TENANT_PAGES / TENANT_HUGE_PAGES)
 /* A page is merged by the second pass that finds it unchanged; one for what failed, one for what raced. */
 #define MERGE_PASSES	4
 
@@ -51,7 +55,7 @@ static int teardown(void **state)
 	hook_drop(&other);
 	for (int i = 0; i < 2; i++)
 		hook_drop(&hooks[i]);
-	return ksmd_settle();
+	return settings_restore() || ksmd_settle();
 }
 
 static void need_faults(void)
@@ -218,6 +222,38 @@ static void test_ksmd_makes_up_for_it(void **state)
 	assert_true(tenants_share(tenant[1], tenant[3]) >= SAME);
 }
 
+static void fill_with_single_pages(uint64_t seed)
+{
+	assert_int_equal(tenant_renew(tenant[0]), 0);
+	assert_int_equal(tenant_advise(tenant[0], 0, TENANT_PAGES, MADV_NOHUGEPAGE), 0);
+	assert_int_equal(tenant_fill(tenant[0], 0, TENANT_PAGES, seed), 0);
+	assert_int_equal(tenant_advise(tenant[0], 0, TENANT_PAGES, MADV_HUGEPAGE), 0);
+}
+
+static void test_khugepaged_makes_up_for_it(void **state)
+{
+	uint64_t failed, seed;
+
+	need_faults();
+	assert_int_equal(khugepaged_run(), 0);
+	assert_int_equal(hook("thp-minimal", cgroup_id("red"), 0, &hooks[0]), 0);
+	assert_int_equal(tenant_start_huge("red", &tenant[0]), 0);
+	assert_int_equal(faults_start("khugepaged", ONE_IN), 0);
+	for (unsigned int round = 1; round <= ROUNDS; round++) {
+		seed = SEED * round;
+		fill_with_single_pages(seed);
+		assert_int_equal(khugepaged_passes(1), 0);
+		assert_int_equal(tenant_check(tenant[0], 0, TENANT_PAGES, seed), 0);
+	}
+	assert_int_equal(faults_stop(&failed), 0);
+	print_message("%llu allocations of khugepaged's failed\n", (unsigned long long)failed);
+	assert_true(failed > 0);
+
+	fill_with_single_pages(seed);
+	assert_int_equal(khugepaged_makes(tenant[0], HUGE_MAX), 0);
+	assert_int_equal(tenant_check(tenant[0], 0, TENANT_PAGES, seed), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -225,6 +261,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_replaces_or_not, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_always_detaches, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ksmd_makes_up_for_it, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_khugepaged_makes_up_for_it, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
