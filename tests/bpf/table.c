@@ -17,6 +17,8 @@ const char *policy_file(const char *name)
 	static const char *const directories[] = { POLICY_DIRECTORY, TEST_POLICY_DIRECTORY };
 	static char file[512];
 
+	if (*name == '/')
+		return name;
 	for (int i = 0; i < 2; i++) {
 		snprintf(file, sizeof(file), "%s/%s" MEMTIDE_POLICY_SUFFIX, directories[i], name);
 		if (!access(file, R_OK))

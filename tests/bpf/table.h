@@ -14,7 +14,7 @@
 #define MIB	(UINT64_C(1) << 20)
 #define GIB	(UINT64_C(1) << 30)
 
-/* Where the build has put a policy: memtide's own, or one of the tests'. */
+/* Where the build has put a policy: memtide's own, or one of the tests'.  A path stays what it is. */
 const char *policy_file(const char *name);
 
 /*

@@ -53,6 +53,9 @@ static void set_member(const struct bpf_object *object, struct bpf_map *map, con
 
 void hook_file(const char *name, char *ret_path, size_t size)
 {
+	snprintf(ret_path, size, "%s", name);
+	if (*name == '/')
+		return;
 	snprintf(ret_path, size, TEST_POLICY_DIRECTORY "/%s.bpf.o", name);
 	if (access(ret_path, R_OK))
 		snprintf(ret_path, size, POLICY_DIRECTORY "/%s.bpf.o", name);

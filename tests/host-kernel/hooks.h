@@ -29,7 +29,7 @@ struct hook {
 	struct bpf_link *link;
 };
 
-/* The object file of policy @name, one of the tests' or one that is shipped. */
+/* The object file of policy @name, one of the tests' or one that is shipped; a path stays what it is. */
 void hook_file(const char *name, char *ret_path, size_t size);
 /*
  * Loads policy @name for cgroup @id.  @domain is set where the family has one.
