@@ -60,6 +60,8 @@ static int shared(void)
 
 static void test_is_asked_about_everything(void **state)
 {
+	/* which is what counts a page's age, and skips none that is so young */
+	assert_int_equal(ksmd_set("smart_scan", 1), 0);
 	passes(MERGE_PASSES);
 	assert_in_range(shared(), SAME - SAME / 16, SAME);
 	assert_true(steering->visits >= 2 * MERGE_PASSES);
@@ -92,12 +94,23 @@ static void test_a_skipped_mm_keeps_what_is_merged(void **state)
 	assert_in_range(shared(), 2 * (SAME - SAME / 16), 2 * SAME);
 }
 
+/* Twins lie within what one visit scans: in two mms they need not be scanned in the same pass. */
 static void test_a_short_visit_goes_on_where_it_was(void **state)
 {
+	unsigned int part = SAME / 8, half = part / 2;
+	unsigned long long merged;
+
 	/* the first visit has no limit: pages of another domain have to be found */
-	steering->visit = SAME / 8;
+	passes(MERGE_PASSES);
+	steering->visit = part;
+	passes(1);
+	for (unsigned int first = 0; first < SAME; first += part) {
+		assert_int_equal(tenant_fill(tenant[0], first, half, 2 * SEED), 0);
+		assert_int_equal(tenant_fill(tenant[0], first + half, half, 2 * SEED - half), 0);
+	}
+	merged = steering->merged;
 	passes(3 * 8 * MERGE_PASSES);
-	assert_in_range(shared(), SAME - SAME / 8, SAME);
+	assert_in_range(steering->merged - merged, SAME - SAME / 16, SAME);
 }
 
 static void test_a_skipped_range_is_left_alone(void **state)

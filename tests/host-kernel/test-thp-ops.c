@@ -43,8 +43,11 @@ static struct thp_steering *steering;
 static int setup(void **state)
 {
 	cgroup_remove(GROUP);
-	if (cgroup_make(GROUP) || khugepaged_run() || hook("thp-steered", cgroup_id(GROUP), 0, &policy) ||
-	    tenant_start_huge(GROUP, &tenant[0]))
+	if (cgroup_make(GROUP) || khugepaged_run() || tenant_start_huge(GROUP, &tenant[0]))
+		return -1;
+	/* khugepaged gets to know it, and so has passes that can be waited for */
+	if (tenant_fill(tenant[0], 0, 1, SEED) || tenant_renew(tenant[0]) ||
+	    hook("thp-steered", cgroup_id(GROUP), 0, &policy))
 		return -1;
 	steering = hook_data(&policy);
 	steering->base = tenant_address(tenant[0]);

@@ -4,8 +4,9 @@
  *
  * A policy is attached to a cgroup and holds for everything below it that has no nearer one.  What
  * holds for a cgroup is worked out when policies or cgroups change; a call site follows the RCU
- * pointer in the memory cgroup of the mm's owner.  With no policy attached anywhere a call site is
- * a patched-out branch.
+ * pointer in the memory cgroup of the mm's owner.  Before the first policy of a family a call site
+ * is a patched-out branch; family thp's are so again after the last one, family ksm's are not,
+ * since what was closed stays so.
  */
 #ifndef _LINUX_TIDE_H
 #define _LINUX_TIDE_H
@@ -33,14 +34,14 @@ enum tide_family {
  * struct tide_memcg - a memory cgroup's part
  * @in_force: by family: attached here or inherited, NULL for the kernel's own behaviour; RCU
  * @own: attached here; under tide_mutex
- * @masked: by family: this one, inherited, is not to be in force here; a key, never followed
+ * @masked: by family: the id of a policy, inherited, that is not to be in force here; or zero
  * @gone: the cgroup was removed: nothing is attached any more; under tide_mutex
  * @ksm_closed: without a policy pages here do not merge; inherited by new children
  */
 struct tide_memcg {
 	struct tide_policy __rcu *in_force[TIDE_FAMILIES];
 	struct tide_policy *own[TIDE_FAMILIES];
-	const void *masked[TIDE_FAMILIES];
+	u64 masked[TIDE_FAMILIES];
 	bool gone;
 	bool ksm_closed;
 };

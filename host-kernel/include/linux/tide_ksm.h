@@ -26,6 +26,7 @@ struct tide_ksm_page;
  * @unshare: pages of another domain may be left, so this visit goes through all of the mm
  * @waiting: pages that were merged in another domain, as of the change, less what was unshared
  * @failed: pages that this visit could not unshare
+ * @full: for want of room in the mm's cgroup, which is not asked to reclaim again in this visit
  * @skip: the policy leaves the mm alone in this visit
  * @unstable: some of its items may be in the unstable tree
  */
@@ -38,6 +39,7 @@ struct tide_ksm_slot {
 	unsigned long scanned;
 	unsigned long waiting;
 	unsigned long failed;
+	bool full;
 	bool unshare;
 	bool skip;
 	bool unstable;
@@ -95,7 +97,7 @@ void tide_ksm_scanned(struct mm_struct *mm, unsigned long pages, u64 cpu_ns);
 void tide_ksm_merged(struct mm_struct *mm, struct tide_ksm_page *page);
 void tide_ksm_broken(struct mm_struct *mm, struct tide_ksm_page *page);
 unsigned int tide_ksm_pace(unsigned int pages_to_scan);
-bool tide_ksm_may_unshare(struct mm_struct *mm);
+bool tide_ksm_may_unshare(struct mm_struct *mm, bool reclaim);
 void tide_ksm_unshared(struct mm_struct *mm, u64 mm_id, unsigned long address, int err);
 
 /* Of mm/ksm.c: waits until ksmd uses what it finds from now on.  Sleeps. */

@@ -79,7 +79,7 @@ struct tide_snapshot {
  * struct tide_ksm_visit - ksmd comes to an mm
  * @scope: the policy's scope
  * @mm_id: the mm's, for as long as KSM knows it; never zero, not used twice
- * @pass: number of ksmd's pass over all memory
+ * @pass: number of ksmd's pass over all memory, anew from 0 when all is unmerged through sysfs
  * @tracked_pages: pages of the mm that KSM keeps an item for
  * @merged_pages: of those, the ones that are merged
  */
@@ -157,8 +157,9 @@ struct tide_ksm_ops {
 	 * @visit: how many pages of this mm to scan before ksmd goes on
 	 *
 	 * Zero leaves the mm alone and keeps what is merged in it.  A visit that is cut short is
-	 * gone on with at the next pass.  Where the mm's domain has changed, ksmd looks through all
-	 * of it for pages to unshare, whatever the limit.
+	 * gone on with at the next pass; pages that are scanned in different passes find each other
+	 * only once one of their kind is merged.  Where the mm's domain has changed, ksmd looks
+	 * through all of it for pages to unshare, whatever the limit.
 	 *
 	 * Return: pages, or TIDE_KSM_NO_LIMIT.
 	 */

@@ -19,12 +19,19 @@
 
 #include "internal.h"
 
-/* Whether a policy above would be in force in @memcg if it were not masked. */
+/* Whether a policy above would be in force in @memcg if it were not masked, here or between. */
 static bool tide_is_masked(struct mem_cgroup *memcg, enum tide_family family)
 {
+	struct mem_cgroup *above = memcg;
+	u64 id;
+
 	lockdep_assert_held(&tide_mutex);
-	for (; memcg && !memcg->tide.own[family]; memcg = parent_mem_cgroup(memcg)) {
-		if (READ_ONCE(memcg->tide.masked[family]))
+	while (above && !above->tide.own[family])
+		above = parent_mem_cgroup(above);
+	if (!above)
+		return false;
+	for (id = above->tide.own[family]->id; memcg != above; memcg = parent_mem_cgroup(memcg)) {
+		if (READ_ONCE(memcg->tide.masked[family]) == id)
 			return true;
 	}
 	return false;

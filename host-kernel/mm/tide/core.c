@@ -34,7 +34,7 @@ static struct tide_policy *tide_nearest(struct mem_cgroup *memcg, enum tide_fami
 		return NULL;
 	policy = rcu_dereference_protected(parent->tide.in_force[family],
 					   lockdep_is_held(&tide_mutex));
-	return policy == READ_ONCE(memcg->tide.masked[family]) ? NULL : policy;
+	return policy && policy->id == READ_ONCE(memcg->tide.masked[family]) ? NULL : policy;
 }
 
 /*
@@ -191,7 +191,10 @@ static void tide_policy_end(struct tide_policy *policy, enum tide_exit_kind kind
 static void tide_policy_enter(struct tide_policy *policy)
 {
 	struct mem_cgroup *memcg = policy->memcg;
+	static u64 ids;
 
+	lockdep_assert_held(&tide_mutex);
+	policy->id = ++ids;
 	if (tide_families[policy->family]->enter)
 		tide_families[policy->family]->enter(memcg);
 	memcg->tide.own[policy->family] = policy;
@@ -201,18 +204,9 @@ static void tide_policy_enter(struct tide_policy *policy)
 
 static void tide_policy_leave(struct tide_policy *policy)
 {
-	enum tide_family family = policy->family;
-	struct cgroup_subsys_state *css;
-	struct tide_memcg *tide;
-
+	lockdep_assert_held(&tide_mutex);
 	list_del_rcu(&policy->list);
 	policy->link = NULL;
-	rcu_read_lock();
-	css_for_each_descendant_pre(css, &policy->memcg->css) {
-		tide = &mem_cgroup_from_css(css)->tide;
-		cmpxchg(&tide->masked[family], (const void *)policy, NULL);
-	}
-	rcu_read_unlock();
 }
 
 /* The policy in force has changed, at @memcg and below. */

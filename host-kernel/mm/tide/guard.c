@@ -127,16 +127,19 @@ static bool tide_contributed(const struct tide_policy *policy)
 /*
  * A policy that is attached above what has run out of memory is masked there and below, so that
  * nobody can switch it off for others.  If policies are being distributed right now, a child may
- * get it back; it runs into this again.
+ * get it back, and runs into this again; one that has come in its place stays.
  */
 static void tide_mask(struct mem_cgroup *memcg, struct tide_policy *policy)
 {
-	WRITE_ONCE(memcg->tide.masked[policy->family], policy);
-	rcu_assign_pointer(memcg->tide.in_force[policy->family], NULL);
+	struct tide_policy __rcu **in_force = &memcg->tide.in_force[policy->family];
+
+	WRITE_ONCE(memcg->tide.masked[policy->family], policy->id);
+	cmpxchg((struct tide_policy __force **)in_force, policy, NULL);
 }
 
 static bool tide_memcg_out_of_memory(struct mem_cgroup *root, enum tide_family family)
 {
+	const struct tide_policy *innocent = NULL;
 	struct cgroup_subsys_state *css;
 	struct tide_policy *policy;
 	struct mem_cgroup *memcg;
@@ -145,8 +148,13 @@ static bool tide_memcg_out_of_memory(struct mem_cgroup *root, enum tide_family f
 	css_for_each_descendant_pre(css, &root->css) {
 		memcg = mem_cgroup_from_css(css);
 		policy = rcu_dereference(memcg->tide.in_force[family]);
-		if (!tide_alive(policy) || !tide_contributed(policy))
+		if (!tide_alive(policy) || policy == innocent)
 			continue;
+		/* adding up is not for free, and neighbours mostly have the same one */
+		if (!tide_contributed(policy)) {
+			innocent = policy;
+			continue;
+		}
 		if (mem_cgroup_is_descendant(policy->memcg, root))
 			tide_eject(policy, TIDE_EXIT_OOM, "its cgroup ran out of memory");
 		else
@@ -174,8 +182,9 @@ static bool tide_host_out_of_memory(void)
  * tide_out_of_memory - before something is killed
  * @memcg: what has run out of memory, NULL for the whole machine
  *
- * Policies that used memory there are put out of force: those that are attached there, or below,
- * for good.  Any lock of the allocating task's may be held: this takes none and allocates nothing.
+ * Policies in force there whose tally, of all of their scope, shows that they used memory are put
+ * out of force: those that are attached there, or below, for good.  Any lock of the allocating
+ * task's may be held: this takes none and allocates nothing.
  *
  * Return: whether there was one, and the allocation should be tried again.
  */
@@ -184,6 +193,8 @@ bool tide_out_of_memory(struct mem_cgroup *memcg)
 	enum tide_family family;
 	bool found = false;
 
+	if (list_empty(&tide_policies))
+		return false;
 	rcu_read_lock();
 	if (memcg) {
 		for (family = 0; family < TIDE_FAMILIES; family++)

@@ -19,8 +19,8 @@
  *		RCU or for ksmd under it.
  * and on its own
  *	tide_exits_mutex: the last exit records
- *	tide_ksm_domains_mutex: the list of domains
- *	ksm_thread_mutex: what ksmd works on
+ *	tide_ksm_domains_mutex: the list of domains, and
+ *	ksm_thread_mutex in it: what ksmd works on
  * Call sites take none of them: they are in rcu_read_lock() while they use a policy.
  */
 #ifndef _MM_TIDE_INTERNAL_H
@@ -98,6 +98,7 @@ struct tide_family_desc {
 /**
  * struct tide_policy - an ops table that is attached to a cgroup
  * @kobj: its folder in /sys/kernel/tide/policies, and its lifetime
+ * @id: of this attachment, never used twice; from 1
  * @family: which of the families
  * @ops: the ops table, struct tide_<family>_ops; gone once the policy is detached
  * @name: the policy's, which outlives @ops
@@ -119,6 +120,7 @@ struct tide_family_desc {
  */
 struct tide_policy {
 	struct kobject kobj;
+	u64 id;
 	enum tide_family family;
 	const void *ops;
 	char name[TIDE_NAME_LEN];

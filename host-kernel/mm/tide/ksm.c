@@ -236,8 +236,8 @@ void tide_ksm_scanned(struct mm_struct *mm, unsigned long pages, u64 cpu_ns)
 	rcu_read_unlock();
 }
 
-/* Whether @memcg and those above it can be charged some pages; reclaims if need be. */
-static bool tide_ksm_has_room(struct mem_cgroup *memcg)
+/* Whether @memcg and those above it can be charged some pages; may @reclaim if need be. */
+static bool tide_ksm_has_room(struct mem_cgroup *memcg, bool reclaim)
 {
 	unsigned long max;
 
@@ -245,6 +245,8 @@ static bool tide_ksm_has_room(struct mem_cgroup *memcg)
 		max = READ_ONCE(memcg->memory.max);
 		if (page_counter_read(&memcg->memory) + TIDE_KSM_ROOM <= max)
 			continue;
+		if (!reclaim)
+			return false;
 		try_to_free_mem_cgroup_pages(memcg, TIDE_KSM_ROOM, GFP_KERNEL,
 					     MEMCG_RECLAIM_MAY_SWAP, NULL);
 		if (page_counter_read(&memcg->memory) + TIDE_KSM_ROOM > max)
@@ -256,13 +258,14 @@ static bool tide_ksm_has_room(struct mem_cgroup *memcg)
 /**
  * tide_ksm_may_unshare - whether an mm's cgroup has memory for a page of its own
  * @mm: the mm
+ * @reclaim: whether to reclaim some if there is none
  *
  * ksmd charges the page to the mm's cgroup, and nothing is to be killed for that.  May sleep.
  */
-bool tide_ksm_may_unshare(struct mm_struct *mm)
+bool tide_ksm_may_unshare(struct mm_struct *mm, bool reclaim)
 {
 	struct mem_cgroup *memcg = get_mem_cgroup_from_mm(mm);
-	bool has_room = tide_ksm_has_room(memcg);
+	bool has_room = tide_ksm_has_room(memcg, reclaim);
 
 	mem_cgroup_put(memcg);
 	return has_room;
@@ -398,7 +401,8 @@ static ssize_t stats_show(struct kobject *kobj, struct kobj_attribute *attr, cha
 			  READ_ONCE(domain->cpu_ns));
 }
 
-static struct kobj_attribute stats_attr = __ATTR_RO(stats);
+/* What a tenant shares is nobody else's business, and telling takes a walk over all of KSM's mms. */
+static struct kobj_attribute stats_attr = __ATTR_RO_MODE(stats, 0400);
 
 static struct attribute *tide_ksm_domain_attrs[] = {
 	&stats_attr.attr,

@@ -190,29 +190,15 @@ static void ksm_note_absent(pte_t pte)
 		tide->failed++;
 }
 
-/* Gives @vma's mm a page of its own at @addr.  With the mmap lock. */
-static void ksm_unshare(struct ksm_mm_slot *mm_slot, struct vm_area_struct *vma, unsigned long addr)
-{
-	struct tide_ksm_slot *tide = &mm_slot->tide;
-	int err = -ENOMEM;
-
-	if (tide_ksm_may_unshare(vma->vm_mm))
-		err = break_ksm(vma, addr, false);
-	tide_ksm_unshared(vma->vm_mm, tide->id, addr, err);
-	if (err)
-		tide->failed++;
-	else if (tide->waiting)
-		tide->waiting--;
-}
-
 /*
- * Whether all who share @folio are still in the domain in which they came to.  Those who are not
- * wait to be unshared, and nobody is to join them.
+ * Whether all who share @folio, as far as KSM has items of theirs, are still in the domain in which
+ * they came to.  Those who are not wait to be unshared, and nobody is to join them.
  */
 static bool ksm_sharers_hold(struct folio *folio)
 {
 	struct ksm_stable_node *stable_node;
 	struct ksm_rmap_item *rmap_item;
+	struct mm_struct *mm = NULL;
 
 	if (!tide_ksm_enabled())
 		return true;
@@ -220,7 +206,10 @@ static bool ksm_sharers_hold(struct folio *folio)
 	if (!stable_node)
 		return true;
 	hlist_for_each_entry(rmap_item, &stable_node->hlist, hlist) {
-		if (tide_ksm_domain_of(rmap_item->mm) != stable_node->domain)
+		if (rmap_item->mm == mm)
+			continue;
+		mm = rmap_item->mm;
+		if (tide_ksm_domain_of(mm) != stable_node->domain)
 			return false;
 	}
 	return true;
@@ -261,6 +250,29 @@ static void ksm_keep_items(unsigned long address)
 	}
 }
 
+/*
+ * Gives @vma's mm a page of its own at @addr.  With the mmap lock.  Where that fails the page is
+ * still merged, and its item stays: it is what keeps others from joining.
+ */
+static void ksm_unshare(struct ksm_mm_slot *mm_slot, struct vm_area_struct *vma, unsigned long addr)
+{
+	struct tide_ksm_slot *tide = &mm_slot->tide;
+	int err = -ENOMEM;
+
+	if (tide_ksm_may_unshare(vma->vm_mm, !tide->full))
+		err = break_ksm(vma, addr, false);
+	else
+		tide->full = true;
+	tide_ksm_unshared(vma->vm_mm, tide->id, addr, err);
+	if (err) {
+		tide->failed++;
+		ksm_drop_items(addr);
+		ksm_keep_items(addr + PAGE_SIZE);
+	} else if (tide->waiting) {
+		tide->waiting--;
+	}
+}
+
 /* The mm's domain is @domain from now on. */
 static void ksm_domain_enter(struct ksm_mm_slot *mm_slot, struct tide_ksm_domain *domain)
 {
@@ -290,7 +302,10 @@ static bool ksm_pass_is_due(void)
 	return true;
 }
 
-/* ksmd comes to an mm.  Nothing of it is in the unstable tree yet. */
+/*
+ * ksmd comes to an mm.  Nothing of it is in the unstable tree yet, but for one that exits: that may
+ * be visited twice in a pass, and its items are dropped before the tree is searched again.
+ */
 static void ksm_visit_begin(struct ksm_mm_slot *mm_slot)
 {
 	struct tide_ksm_slot *tide = &mm_slot->tide;
@@ -308,6 +323,7 @@ static void ksm_visit_begin(struct ksm_mm_slot *mm_slot)
 	tide->scanned = ksm_pages_scanned;
 	tide->range_end = 0;
 	tide->failed = 0;
+	tide->full = false;
 	if (ksm_nothing_merges(mm))
 		tide->left = 0;
 	else
@@ -319,7 +335,8 @@ static void ksm_visit_begin(struct ksm_mm_slot *mm_slot)
 		tide->unstable = true;
 	if (tide->cursor) {
 		ksm_scan.address = tide->cursor;
-		ksm_keep_items(tide->cursor);
+		if (!tide->skip || tide->unstable)
+			ksm_keep_items(tide->cursor);
 	}
 }
 
@@ -369,6 +386,7 @@ static bool ksm_visit_is_over(struct ksm_mm_slot *mm_slot)
 	if (tide->skip)
 		tide->unstable = false;
 	ksm_visit_account(mm_slot);
+	cond_resched();
 
 	spin_lock(&ksm_mmlist_lock);
 	slot = list_entry(mm_slot->slot.mm_node.next, struct mm_slot, mm_node);

@@ -12,8 +12,8 @@
 #define TIDE_SNAPSHOT_PERIOD	(4 * HZ)
 
 static void tide_snapshot_work(struct work_struct *work);
-/* An idle CPU is not woken for it. */
-static DECLARE_DEFERRABLE_WORK(tide_snapshot_dwork, tide_snapshot_work);
+/* Not deferrable: other CPUs are not idle when the one that has its timer is. */
+static DECLARE_DELAYED_WORK(tide_snapshot_dwork, tide_snapshot_work);
 
 /* Time that some and all tasks of @memcg have waited for memory, since it exists. */
 static void tide_psi_read(struct mem_cgroup *memcg, u64 *ns)

@@ -80,9 +80,10 @@ unsigned long __tide_thp_orders(struct vm_area_struct *vma, unsigned long vm_fla
 		allowed = tide_thp_ask(policy, vma, vm_flags, in_fault, orders);
 	rcu_read_unlock();
 
-	/* a fault that is not denied has khugepaged know the mm by itself */
+	/* a fault that is not denied has khugepaged know the mm by itself, where there is room */
 	if (in_fault && (orders & ~allowed & BIT(PMD_ORDER)) &&
-	    !test_bit(MMF_VM_HUGEPAGE, &mm->flags))
+	    !test_bit(MMF_VM_HUGEPAGE, &mm->flags) &&
+	    round_up(vma->vm_start, HPAGE_PMD_SIZE) < round_down(vma->vm_end, HPAGE_PMD_SIZE))
 		__khugepaged_enter(mm);
 	return allowed;
 }
