@@ -34,7 +34,7 @@ static void look_at_scope(const struct tide_snapshot *scope)
 
 static void look_at_page(const struct tide_ksm_page *page)
 {
-	seen += page->mm_id + page->pass + page->address + page->unchanged + page->flags;
+	seen += page->mm_id + page->pass + page->address + page->unchanged + page->flags + page->age;
 }
 
 SEC("struct_ops/visit")

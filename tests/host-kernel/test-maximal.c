@@ -22,10 +22,10 @@
 #define GROUPS		2
 #define TENANTS		6
 #define PART		(TENANT_PAGES / 4)
-#define SEED		0xf0220000000ULL
+#define SEED		0x3a80000000ULL
 
 static const char *const families[] = { "ksm", "thp" };
-static const char *const policies[] = { "ksm-fuzzed", "thp-fuzzed" };
+static const char *const policies[] = { "ksm-maximal", "thp-maximal" };
 #define FAMILIES	(sizeof(families) / sizeof(*families))
 
 struct group {
@@ -40,7 +40,7 @@ struct guest {
 	uint64_t seed[4];	/* of each part; zero is untouched */
 };
 
-static struct group group[GROUPS] = { { .name = "fuzzed-one" }, { .name = "fuzzed-two" } };
+static struct group group[GROUPS] = { { .name = "maximal-one" }, { .name = "maximal-two" } };
 static struct guest guest[TENANTS];
 static unsigned int seed = 1, steps = 60;
 
