@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Inside the library: XML from outside, opened so that reading it has no side effects, and what its readers share.
+ * Inside the library: XML from outside, opened so that reading it has no side effects, and what the readers of
+ * policy and limits share.
  */
 #ifndef MEMTIDE_DOMAIN_XML_H
 #define MEMTIDE_DOMAIN_XML_H
@@ -10,6 +11,7 @@
 
 #include <libxml/tree.h>
 
+#include "domain-limits.h"
 #include "domain-policy.h"
 #include "errtext.h"
 
@@ -58,5 +60,9 @@ int domain_policy_from(xmlNode *element, struct memtide_domain_policy *ret_polic
 
 /* Check @element against the schema: whatever domain_policy_from() has taken has to be valid. */
 int domain_schema_check(xmlNode *element, struct memtide_errtext *errtext);
+
+/* Read what @domain, the root of a domain's XML, says of its memory. */
+int domain_limits_from(const xmlNode *domain, struct memtide_domain_limits *ret_limits,
+		       struct memtide_errtext *errtext);
 
 #endif /* MEMTIDE_DOMAIN_XML_H */
