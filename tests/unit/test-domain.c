@@ -2,6 +2,7 @@
 /* Whole domains: where their policy is, what they say of their memory, and whether the two agree. */
 #include "unit.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -347,6 +348,64 @@ static void test_bounds(void **state)
 	take(text, &(struct memtide_domain) {});
 }
 
+/*
+ * Files
+ */
+
+static char *read_file(const char *folder, const char *name)
+{
+	char path[1024], *text = calloc(1, 65536);
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	file = fopen(path, "r");
+	if (!file)
+		fail_msg("%s: %s", path, strerror(errno));
+	assert_non_null(text);
+	assert_true(fread(text, 1, 65535, file) > 0);
+	fclose(file);
+	return text;
+}
+
+static void test_examples(void **state)
+{
+	DIR *folder = opendir(SOURCE_ROOT "/libvirt-hooks/examples");
+	struct dirent *entry;
+	size_t nr = 0;
+	char *text;
+
+	assert_non_null(folder);
+	while ((entry = readdir(folder))) {
+		if (!strstr(entry->d_name, ".xml"))
+			continue;
+		text = read_file(SOURCE_ROOT "/libvirt-hooks/examples", entry->d_name);
+		assert_agrees(text);
+		free(text);
+		nr++;
+	}
+	closedir(folder);
+	assert_true(nr >= 7);
+}
+
+/* What docs/domain-xml.md shows as XML. */
+static void test_documentation(void **state)
+{
+	char *text = read_file(SOURCE_ROOT, "docs/domain-xml.md"), *block = text, *end;
+	size_t nr = 0;
+
+	while ((block = strstr(block, "```xml\n"))) {
+		block += 7;
+		end = strstr(block, "```\n");
+		assert_non_null(end);
+		*end = '\0';
+		assert_agrees(block);
+		block = end + 1;
+		nr++;
+	}
+	assert_int_equal(nr, 1);
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -360,6 +419,8 @@ int main(void)
 		cmocka_unit_test(test_merging_conflicts),
 		cmocka_unit_test(test_documents),
 		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_examples),
+		cmocka_unit_test(test_documentation),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
