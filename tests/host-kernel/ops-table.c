@@ -68,7 +68,9 @@ static int fill(const struct btf *btf, uint32_t value_type, char *value, long pr
 static int register_table(const struct hook *hook, const struct btf *btf, uint32_t value_type, const char *member,
 			  uint64_t id)
 {
-	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_LINK, .btf_vmlinux_value_type_id = value_type);
+	/* the value is a structure of the kernel's, but an object of programs has types to begin with */
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_LINK, .btf_vmlinux_value_type_id = value_type,
+		    .btf_fd = bpf_object__btf_fd(hook->object));
 	size_t size = btf__resolve_size(btf, value_type);
 	char *value = calloc(1, size);
 	long program = program_fd(hook, member);
