@@ -28,8 +28,8 @@
 #include "trace.h"
 
 /*
- * How long one turn may take before the main loop comes round.  A turn ends with the step that exceeds it, and no
- * step is much longer.
+ * How long one turn may take before the main loop comes round.  A turn ends with the step that exceeds it, or with
+ * the answer to what that step has finished; no step is much longer.
  */
 #define TURN_NS             (1 * SCALE_MS)
 /* How often to look whether discarding is possible again: nothing tells.  Only while it is not. */
@@ -462,6 +462,19 @@ static bool step(VirtIOTide *s)
     return batch_step(s) || report_step(s);
 }
 
+/*
+ * Whether all that is left of the batch is a fence and the answer.  They take no time, and somebody waits for them:
+ * not for another round of the main loop, in which a virtual CPU may hold the BQL for as long as a slice takes.
+ */
+static bool answer_is_due(VirtIOTide *s)
+{
+    TideBatch *batch = &s->batch;
+    unsigned int left = batch->count - batch->next;
+
+    return batch->elem && !batch->group_end &&
+           (!left || (left == 1 && batch->range[batch->next].kind == VIRTIO_TIDE_FENCE));
+}
+
 static void work(void *opaque)
 {
     VirtIOTide *s = opaque;
@@ -482,7 +495,7 @@ static void work(void *opaque)
             }
             set_notification(s, false);
         }
-    } while (get_clock() < end);
+    } while (get_clock() < end || answer_is_due(s));
     qemu_bh_schedule(s->bh);
 }
 
