@@ -6,20 +6,34 @@
  *
  * What is skipped keeps its merged pages and their items, but leaves the unstable tree: an item
  * may be left over there from the last pass only.
+ *
+ * What ksmd comes by with each page, and some more, is called behind a test of the static key, and
+ * is not inlined: the scan itself would pay for it in registers, policy or not.
  */
 #ifdef CONFIG_TIDE
 
-/* Orders items and nodes of equal content by their domain. */
-static inline int ksm_domain_cmp(const struct tide_ksm_domain *a, const struct tide_ksm_domain *b)
+/* Of the mm that is being visited: what is looked for or inserted in the trees is a page of its. */
+static struct tide_ksm_domain *ksm_scan_domain(void)
 {
-	if (!tide_ksm_enabled() || a == b)
-		return 0;
-	return a < b ? -1 : 1;
+	return ksm_scan.mm_slot->slot.mm->ksm_domain;
 }
 
-static inline struct tide_ksm_domain *ksm_mm_domain(struct mm_struct *mm)
+/* Orders what has the content of the page that is being scanned by its domain. */
+static noinline int ksm_domain_cmp(const struct tide_ksm_domain *domain)
 {
-	return mm->ksm_domain;
+	const struct tide_ksm_domain *scanned = ksm_scan_domain();
+
+	return scanned < domain ? -1 : scanned > domain;
+}
+
+static inline int ksm_node_cmp(const struct ksm_stable_node *node)
+{
+	return tide_ksm_enabled() ? ksm_domain_cmp(node->domain) : 0;
+}
+
+static inline int ksm_item_cmp(const struct ksm_rmap_item *rmap_item)
+{
+	return tide_ksm_enabled() ? ksm_domain_cmp(rmap_item->mm->ksm_domain) : 0;
 }
 
 /* Whether what ksmd found for @mm when its visit began is still so. */
@@ -34,22 +48,17 @@ static inline bool ksm_may_use_zero_page(struct mm_struct *mm)
 	return ksm_domain_holds(mm) && !mm->ksm_domain;
 }
 
-static inline void ksm_node_init(struct ksm_stable_node *node, struct tide_ksm_domain *domain)
+static inline void ksm_node_init(struct ksm_stable_node *node)
 {
-	node->domain = domain;
-	if (domain)
-		domain->nodes++;
+	node->domain = ksm_scan_domain();
+	if (node->domain)
+		node->domain->nodes++;
 }
 
 static inline void ksm_node_done(struct ksm_stable_node *node)
 {
 	if (node->domain)
 		node->domain->nodes--;
-}
-
-static inline struct tide_ksm_domain *ksm_node_domain(const struct ksm_stable_node *node)
-{
-	return node->domain;
 }
 
 /* As ksm_pages_shared and ksm_pages_sharing. */
@@ -96,14 +105,14 @@ static void ksm_note_broken(struct page *page, struct ksm_rmap_item *rmap_item)
 }
 
 /* A page that is not merged has another checksum than at the last scan. */
-static void ksm_note_changed(struct page *page, struct ksm_rmap_item *rmap_item)
+static noinline void ksm_note_changed(struct page *page, struct ksm_rmap_item *rmap_item)
 {
 	ksm_note_broken(page, rmap_item);
 	rmap_item->unchanged = 0;
 }
 
 /* Asks about a page of the mm that is being visited, which is unchanged since the last scan. */
-static bool ksm_may_merge(struct page *page, struct ksm_rmap_item *rmap_item)
+static noinline bool ksm_may_merge(struct page *page, struct ksm_rmap_item *rmap_item)
 {
 	struct tide_ksm_page candidate;
 
@@ -133,12 +142,10 @@ static u64 ksm_mm_id(struct mm_struct *mm)
 	return id;
 }
 
-static void ksm_note_merged(struct ksm_rmap_item *rmap_item)
+static noinline void ksm_note_merged(struct ksm_rmap_item *rmap_item)
 {
 	struct tide_ksm_page merged;
 
-	if (!tide_ksm_enabled())
-		return;
 	rmap_item->merged = true;
 	/* smart scan is not to pass over it once it is broken, which a policy learns from */
 	if (rmap_item->mm->ksm_domain)
@@ -156,7 +163,7 @@ static bool ksm_nothing_merges(struct mm_struct *mm)
  * Whether a page of @mm is merged where it may not be.  Under the page table lock, like the next
  * one, and behind one test of the static key for both, since each page that is scanned comes here.
  */
-static bool ksm_page_is_wrong(struct mm_struct *mm, struct folio *folio)
+static noinline bool ksm_page_is_wrong(struct mm_struct *mm, struct folio *folio)
 {
 	struct ksm_stable_node *stable_node;
 
@@ -167,13 +174,13 @@ static bool ksm_page_is_wrong(struct mm_struct *mm, struct folio *folio)
 	return stable_node ? stable_node->domain != mm->ksm_domain : ksm_nothing_merges(mm);
 }
 
-static bool ksm_zero_is_wrong(struct mm_struct *mm, pte_t pte)
+static noinline bool ksm_zero_is_wrong(struct mm_struct *mm, pte_t pte)
 {
-	return tide_ksm_enabled() && mm->ksm_domain && is_ksm_zero_pte(pte);
+	return mm->ksm_domain && is_ksm_zero_pte(pte);
 }
 
 /* Whether this visit only looks for pages to unshare: it may scan no more, or nothing merges. */
-static bool ksm_only_unshares(void)
+static noinline bool ksm_only_unshares(void)
 {
 	const struct tide_ksm_slot *tide = &ksm_scan.mm_slot->tide;
 
@@ -181,11 +188,11 @@ static bool ksm_only_unshares(void)
 }
 
 /* A page that is being migrated may be a merged one: the next visit looks again. */
-static void ksm_note_absent(pte_t pte)
+static noinline void ksm_note_absent(pte_t pte)
 {
 	struct tide_ksm_slot *tide = &ksm_scan.mm_slot->tide;
 
-	if (tide_ksm_enabled() && tide->unshare && !pte_none(pte) &&
+	if (tide->unshare && !pte_none(pte) &&
 	    is_migration_entry(pte_to_swp_entry(pte)))
 		tide->failed++;
 }
@@ -194,7 +201,7 @@ static void ksm_note_absent(pte_t pte)
  * Whether all who share @folio, as far as KSM has items of theirs, are still in the domain in which
  * they came to.  Those who are not wait to be unshared, and nobody is to join them.
  */
-static bool ksm_sharers_hold(struct folio *folio)
+static noinline bool ksm_sharers_hold(struct folio *folio)
 {
 	struct ksm_stable_node *stable_node;
 	struct ksm_rmap_item *rmap_item;
@@ -254,7 +261,8 @@ static void ksm_keep_items(unsigned long address)
  * Gives @vma's mm a page of its own at @addr.  With the mmap lock.  Where that fails the page is
  * still merged, and its item stays: it is what keeps others from joining.
  */
-static void ksm_unshare(struct ksm_mm_slot *mm_slot, struct vm_area_struct *vma, unsigned long addr)
+static noinline void ksm_unshare(struct ksm_mm_slot *mm_slot, struct vm_area_struct *vma,
+				 unsigned long addr)
 {
 	struct tide_ksm_slot *tide = &mm_slot->tide;
 	int err = -ENOMEM;
@@ -306,15 +314,12 @@ static bool ksm_pass_is_due(void)
  * ksmd comes to an mm.  Nothing of it is in the unstable tree yet, but for one that exits: that may
  * be visited twice in a pass, and its items are dropped before the tree is searched again.
  */
-static void ksm_visit_begin(struct ksm_mm_slot *mm_slot)
+static noinline void ksm_visit_begin(struct ksm_mm_slot *mm_slot)
 {
 	struct tide_ksm_slot *tide = &mm_slot->tide;
 	struct mm_struct *mm = mm_slot->slot.mm;
-	struct tide_ksm_domain *domain;
+	struct tide_ksm_domain *domain = tide_ksm_domain_of(mm);
 
-	if (!tide_ksm_enabled())
-		return;
-	domain = tide_ksm_domain_of(mm);
 	if (!tide->id || domain != mm->ksm_domain)
 		ksm_domain_enter(mm_slot, domain);
 	if (!tide->id)
@@ -365,14 +370,13 @@ static void ksm_batch_end(void)
  * Ends a visit that may scan no more pages: ksmd goes on to the next mm.  One that exits is left
  * to the scan itself, which frees it.
  */
-static bool ksm_visit_is_over(struct ksm_mm_slot *mm_slot)
+static noinline bool ksm_visit_is_over(struct ksm_mm_slot *mm_slot)
 {
 	struct tide_ksm_slot *tide = &mm_slot->tide;
 	struct mm_slot *slot;
 
 	/* without an id the visit began before the first policy came */
-	if (!tide_ksm_enabled() || !tide->id || tide->left < 0 ||
-	    ksm_test_exit(mm_slot->slot.mm))
+	if (!tide->id || tide->left < 0 || ksm_test_exit(mm_slot->slot.mm))
 		return false;
 	if (tide->left) {
 		tide->left--;
@@ -396,11 +400,11 @@ static bool ksm_visit_is_over(struct ksm_mm_slot *mm_slot)
 }
 
 /* The visit has come to the mm's end. */
-static void ksm_visit_end(struct ksm_mm_slot *mm_slot)
+static noinline void ksm_visit_end(struct ksm_mm_slot *mm_slot)
 {
 	struct tide_ksm_slot *tide = &mm_slot->tide;
 
-	if (!tide_ksm_enabled() || !tide->id)
+	if (!tide->id)
 		return;
 	/* what this visit did not scan stays merged, or is still to be unshared */
 	if (tide->failed || (!tide->left && !ksm_nothing_merges(mm_slot->slot.mm)))
@@ -415,12 +419,12 @@ static void ksm_visit_end(struct ksm_mm_slot *mm_slot)
  * Steps over the range of the page that was found at ksm_scan.address if the policy leaves it
  * alone.  With the mmap lock.
  */
-static bool ksm_skip_range(struct ksm_mm_slot *mm_slot, struct vm_area_struct *vma)
+static noinline bool ksm_skip_range(struct ksm_mm_slot *mm_slot, struct vm_area_struct *vma)
 {
 	struct tide_ksm_slot *tide = &mm_slot->tide;
 	unsigned long start = ksm_scan.address, end;
 
-	if (!tide_ksm_enabled() || !tide->id || tide->unshare || start < tide->range_end)
+	if (!tide->id || tide->unshare || start < tide->range_end)
 		return false;
 	end = min(vma->vm_end, ALIGN(start + 1, 1UL << TIDE_KSM_RANGE_SHIFT));
 	tide->range_end = end;
@@ -478,21 +482,12 @@ unsigned long ksm_waiting(const struct tide_ksm_domain *domain)
 
 #else /* !CONFIG_TIDE */
 
-static inline int ksm_domain_cmp(const struct tide_ksm_domain *a, const struct tide_ksm_domain *b)
-{
-	return 0;
-}
-
-static inline struct tide_ksm_domain *ksm_mm_domain(struct mm_struct *mm) { return NULL; }
+static inline int ksm_node_cmp(const struct ksm_stable_node *node) { return 0; }
+static inline int ksm_item_cmp(const struct ksm_rmap_item *rmap_item) { return 0; }
 static inline bool ksm_domain_holds(struct mm_struct *mm) { return true; }
 static inline bool ksm_may_use_zero_page(struct mm_struct *mm) { return true; }
-static inline void ksm_node_init(struct ksm_stable_node *node, struct tide_ksm_domain *domain) {}
+static inline void ksm_node_init(struct ksm_stable_node *node) {}
 static inline void ksm_node_done(struct ksm_stable_node *node) {}
-
-static inline struct tide_ksm_domain *ksm_node_domain(const struct ksm_stable_node *node)
-{
-	return NULL;
-}
 
 static inline void ksm_node_add_shared(struct ksm_stable_node *node, long pages) {}
 static inline void ksm_node_add_sharing(struct ksm_stable_node *node, long pages) {}
