@@ -68,10 +68,7 @@ static void need_faults(void)
 
 static bool listed(void)
 {
-	char path[96];
-
-	snprintf(path, sizeof(path), "/sys/kernel/tide/policies/ksm-%llu", (unsigned long long)cgroup_id("red"));
-	return access(path, F_OK) == 0;
+	return hook_exists("ksm", cgroup_id("red"));
 }
 
 /* Does @act with its first allocation failing, then the second, until there are no more. */
