@@ -7,8 +7,7 @@
  * What is skipped keeps its merged pages and their items, but leaves the unstable tree: an item
  * may be left over there from the last pass only.
  *
- * What ksmd comes by with each page, and some more, is called behind a test of the static key, and
- * is not inlined: the scan itself would pay for it in registers, policy or not.
+ * What ksmd comes by with each page is called behind a test of the static key.
  */
 #ifdef CONFIG_TIDE
 
@@ -19,7 +18,7 @@ static struct tide_ksm_domain *ksm_scan_domain(void)
 }
 
 /* Orders what has the content of the page that is being scanned by its domain. */
-static noinline int ksm_domain_cmp(const struct tide_ksm_domain *domain)
+static int ksm_domain_cmp(const struct tide_ksm_domain *domain)
 {
 	const struct tide_ksm_domain *scanned = ksm_scan_domain();
 
@@ -105,14 +104,14 @@ static void ksm_note_broken(struct page *page, struct ksm_rmap_item *rmap_item)
 }
 
 /* A page that is not merged has another checksum than at the last scan. */
-static noinline void ksm_note_changed(struct page *page, struct ksm_rmap_item *rmap_item)
+static void ksm_note_changed(struct page *page, struct ksm_rmap_item *rmap_item)
 {
 	ksm_note_broken(page, rmap_item);
 	rmap_item->unchanged = 0;
 }
 
 /* Asks about a page of the mm that is being visited, which is unchanged since the last scan. */
-static noinline bool ksm_may_merge(struct page *page, struct ksm_rmap_item *rmap_item)
+static bool ksm_may_merge(struct page *page, struct ksm_rmap_item *rmap_item)
 {
 	struct tide_ksm_page candidate;
 
@@ -142,7 +141,7 @@ static u64 ksm_mm_id(struct mm_struct *mm)
 	return id;
 }
 
-static noinline void ksm_note_merged(struct ksm_rmap_item *rmap_item)
+static void ksm_note_merged(struct ksm_rmap_item *rmap_item)
 {
 	struct tide_ksm_page merged;
 
@@ -163,7 +162,7 @@ static bool ksm_nothing_merges(struct mm_struct *mm)
  * Whether a page of @mm is merged where it may not be.  Under the page table lock, like the next
  * one, and behind one test of the static key for both, since each page that is scanned comes here.
  */
-static noinline bool ksm_page_is_wrong(struct mm_struct *mm, struct folio *folio)
+static bool ksm_page_is_wrong(struct mm_struct *mm, struct folio *folio)
 {
 	struct ksm_stable_node *stable_node;
 
@@ -174,13 +173,13 @@ static noinline bool ksm_page_is_wrong(struct mm_struct *mm, struct folio *folio
 	return stable_node ? stable_node->domain != mm->ksm_domain : ksm_nothing_merges(mm);
 }
 
-static noinline bool ksm_zero_is_wrong(struct mm_struct *mm, pte_t pte)
+static bool ksm_zero_is_wrong(struct mm_struct *mm, pte_t pte)
 {
 	return mm->ksm_domain && is_ksm_zero_pte(pte);
 }
 
 /* Whether this visit only looks for pages to unshare: it may scan no more, or nothing merges. */
-static noinline bool ksm_only_unshares(void)
+static bool ksm_only_unshares(void)
 {
 	const struct tide_ksm_slot *tide = &ksm_scan.mm_slot->tide;
 
@@ -188,7 +187,7 @@ static noinline bool ksm_only_unshares(void)
 }
 
 /* A page that is being migrated may be a merged one: the next visit looks again. */
-static noinline void ksm_note_absent(pte_t pte)
+static void ksm_note_absent(pte_t pte)
 {
 	struct tide_ksm_slot *tide = &ksm_scan.mm_slot->tide;
 
@@ -201,7 +200,7 @@ static noinline void ksm_note_absent(pte_t pte)
  * Whether all who share @folio, as far as KSM has items of theirs, are still in the domain in which
  * they came to.  Those who are not wait to be unshared, and nobody is to join them.
  */
-static noinline bool ksm_sharers_hold(struct folio *folio)
+static bool ksm_sharers_hold(struct folio *folio)
 {
 	struct ksm_stable_node *stable_node;
 	struct ksm_rmap_item *rmap_item;
@@ -261,7 +260,7 @@ static void ksm_keep_items(unsigned long address)
  * Gives @vma's mm a page of its own at @addr.  With the mmap lock.  Where that fails the page is
  * still merged, and its item stays: it is what keeps others from joining.
  */
-static noinline void ksm_unshare(struct ksm_mm_slot *mm_slot, struct vm_area_struct *vma,
+static void ksm_unshare(struct ksm_mm_slot *mm_slot, struct vm_area_struct *vma,
 				 unsigned long addr)
 {
 	struct tide_ksm_slot *tide = &mm_slot->tide;
@@ -314,7 +313,7 @@ static bool ksm_pass_is_due(void)
  * ksmd comes to an mm.  Nothing of it is in the unstable tree yet, but for one that exits: that may
  * be visited twice in a pass, and its items are dropped before the tree is searched again.
  */
-static noinline void ksm_visit_begin(struct ksm_mm_slot *mm_slot)
+static void ksm_visit_begin(struct ksm_mm_slot *mm_slot)
 {
 	struct tide_ksm_slot *tide = &mm_slot->tide;
 	struct mm_struct *mm = mm_slot->slot.mm;
@@ -370,7 +369,7 @@ static void ksm_batch_end(void)
  * Ends a visit that may scan no more pages: ksmd goes on to the next mm.  One that exits is left
  * to the scan itself, which frees it.
  */
-static noinline bool ksm_visit_is_over(struct ksm_mm_slot *mm_slot)
+static bool ksm_visit_is_over(struct ksm_mm_slot *mm_slot)
 {
 	struct tide_ksm_slot *tide = &mm_slot->tide;
 	struct mm_slot *slot;
@@ -400,7 +399,7 @@ static noinline bool ksm_visit_is_over(struct ksm_mm_slot *mm_slot)
 }
 
 /* The visit has come to the mm's end. */
-static noinline void ksm_visit_end(struct ksm_mm_slot *mm_slot)
+static void ksm_visit_end(struct ksm_mm_slot *mm_slot)
 {
 	struct tide_ksm_slot *tide = &mm_slot->tide;
 
@@ -419,7 +418,7 @@ static noinline void ksm_visit_end(struct ksm_mm_slot *mm_slot)
  * Steps over the range of the page that was found at ksm_scan.address if the policy leaves it
  * alone.  With the mmap lock.
  */
-static noinline bool ksm_skip_range(struct ksm_mm_slot *mm_slot, struct vm_area_struct *vma)
+static bool ksm_skip_range(struct ksm_mm_slot *mm_slot, struct vm_area_struct *vma)
 {
 	struct tide_ksm_slot *tide = &mm_slot->tide;
 	unsigned long start = ksm_scan.address, end;
