@@ -260,8 +260,7 @@ static void ksm_keep_items(unsigned long address)
  * Gives @vma's mm a page of its own at @addr.  With the mmap lock.  Where that fails the page is
  * still merged, and its item stays: it is what keeps others from joining.
  */
-static void ksm_unshare(struct ksm_mm_slot *mm_slot, struct vm_area_struct *vma,
-				 unsigned long addr)
+static void ksm_unshare(struct ksm_mm_slot *mm_slot, struct vm_area_struct *vma, unsigned long addr)
 {
 	struct tide_ksm_slot *tide = &mm_slot->tide;
 	int err = -ENOMEM;
