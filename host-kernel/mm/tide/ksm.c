@@ -401,7 +401,7 @@ static ssize_t stats_show(struct kobject *kobj, struct kobj_attribute *attr, cha
 			  READ_ONCE(domain->cpu_ns));
 }
 
-/* What a tenant shares is nobody else's business, and telling takes a walk over all of KSM's mms. */
+/* What a tenant shares is its own business, and telling takes a walk over all of KSM's mms. */
 static struct kobj_attribute stats_attr = __ATTR_RO_MODE(stats, 0400);
 
 static struct attribute *tide_ksm_domain_attrs[] = {

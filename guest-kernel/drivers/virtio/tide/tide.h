@@ -187,7 +187,7 @@ struct tide {
 	bool heard;				/* the host has shown a sign of life */
 	u32 denied;				/* refusals so far */
 	atomic64_t pressure_count;
-	u64 oom_seen;				/* @returned_pages at the last OOM; under oom_lock */
+	u64 oom_seen;				/* @returned_pages at the last OOM; oom_lock */
 	wait_queue_head_t relief_wait;		/* for @returned_pages, @denied or @stopping */
 	struct {
 		bool active;			/* read from anywhere */
