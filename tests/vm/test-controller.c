@@ -81,6 +81,18 @@ static uint64_t vm_number(struct world *w, int i, const char *key)
 	return value;
 }
 
+/* One of the statistics that the guest has told the controller. */
+static uint64_t vm_stat(struct world *w, int i, const char *key)
+{
+	uint64_t value;
+	json_t *vm;
+
+	assert_int_equal(controller_call(w->controller, "vm.show", json_pack("{s:s}", "vm", names[i]), &vm), 0);
+	value = number(json_object_get(vm, "stats"), key);
+	json_decref(vm);
+	return value;
+}
+
 static bool vm_state_is(struct world *w, int i, const char *state)
 {
 	json_t *vm = controller_vm(w->controller, names[i]);
@@ -258,6 +270,11 @@ static void test_a_liar_gains_nothing(void **state)
 		/* with its kernel's part close to what it is entitled to */
 		used[i] = vm_number(w, i, "entitlement") - OWN;
 		assert_int_equal(vm_ask(w->vm[i], NULL, "fill %llu", used[i] / MIB * MIB), 0);
+	}
+	/* the controller knows that it is in use, and has taken back what it decided before it did */
+	for (int i = 0; i < 2; i++) {
+		WAIT_FOR(vm_stat(w, i, "anon") >= used[i] / MIB * MIB);
+		WAIT_FOR(vm_number(w, i, "ceiling") >= used[i]);
 	}
 	assert_int_equal(vm_ask(w->vm[2], NULL, "claim %llu 2000", 512 * MIB), 0);
 	for (int i = 0; i < 2; i++) {
