@@ -114,6 +114,17 @@ static bool vm_state_is(struct world *w, int i, const char *state)
 			fail_msg("never came: %s", #condition);				\
 	} while (0)
 
+static bool is_within_budget(struct world *w)
+{
+	json_t *status;
+	bool is;
+
+	assert_int_equal(controller_call(w->controller, "status", NULL, &status), 0);
+	is = number(status, "deficit") == 0 && number(status, "ceilings") <= number(status, "budget");
+	json_decref(status);
+	return is;
+}
+
 static void open_world(struct world *w, int count, uint64_t budget)
 {
 	char config[256];
@@ -141,7 +152,7 @@ static void open_world(struct world *w, int count, uint64_t budget)
 	for (int i = 0; i < count; i++)
 		WAIT_FOR(vm_state_is(w, i, "managed"));
 	/* from what they hold at their start they come down to what they use, and the budget has room again */
-	WAIT_FOR(vm_number(w, 0, "charged") + vm_number(w, count - 1, "charged") <= budget);
+	WAIT_FOR(is_within_budget(w));
 }
 
 /* After each test, also one that failed half way. */
@@ -163,12 +174,7 @@ static int close_world(void **state)
 
 static void assert_within_budget(struct world *w)
 {
-	json_t *status;
-
-	assert_int_equal(controller_call(w->controller, "status", NULL, &status), 0);
-	assert_true(number(status, "deficit") == 0);
-	assert_true(number(status, "ceilings") <= number(status, "budget"));
-	json_decref(status);
+	assert_true(is_within_budget(w));
 }
 
 static void assert_no_oom(struct world *w)
