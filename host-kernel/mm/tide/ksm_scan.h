@@ -7,7 +7,8 @@
  * What is skipped keeps its merged pages and their items, but leaves the unstable tree: an item
  * may be left over there from the last pass only.
  *
- * What ksmd comes by with each page is called behind a test of the static key.
+ * The scan is compiled twice, see ksm_do_batch(), and calls what is here from the copy for policies
+ * only.  What is called from elsewhere as well looks at the static key by itself.
  */
 #ifdef CONFIG_TIDE
 
@@ -30,9 +31,9 @@ static inline int ksm_node_cmp(const struct ksm_stable_node *node)
 	return tide_ksm_enabled() ? ksm_domain_cmp(node->domain) : 0;
 }
 
-static inline int ksm_item_cmp(const struct ksm_rmap_item *rmap_item)
+static int ksm_item_cmp(const struct ksm_rmap_item *rmap_item)
 {
-	return tide_ksm_enabled() ? ksm_domain_cmp(rmap_item->mm->ksm_domain) : 0;
+	return ksm_domain_cmp(rmap_item->mm->ksm_domain);
 }
 
 /* Whether what ksmd found for @mm when its visit began is still so. */
@@ -160,7 +161,7 @@ static bool ksm_nothing_merges(struct mm_struct *mm)
 
 /*
  * Whether a page of @mm is merged where it may not be.  Under the page table lock, like the next
- * one, and behind one test of the static key for both, since each page that is scanned comes here.
+ * one.
  */
 static bool ksm_page_is_wrong(struct mm_struct *mm, struct folio *folio)
 {
@@ -299,8 +300,6 @@ static bool ksm_pass_is_due(void)
 {
 	static unsigned long began, scanned;
 
-	if (!tide_ksm_enabled())
-		return true;
 	if (scanned == ksm_pages_scanned && time_before(jiffies, began + HZ))
 		return false;
 	began = jiffies;
