@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The only process of a guest whose clock counts instructions (see hooks.c): faults pages in, lets ksmd scan,
+ * The only process of a guest whose clock counts instructions (see hooks.c): faults memory in, lets ksmd scan,
  * and tells the console what each round took, a line "hooks: NAME INSTRUCTIONS" each.
  *
  * With the argument "minimal" it attaches the minimal policy of each family to the root first, and in the end
@@ -31,9 +31,9 @@
 #define PAGE		4096UL
 #define PAGES		4096UL
 #define RANGE_PAGES	512UL
-/* A size of folios whose use is asked about at each fault. */
-#define FOLIO_PAGES	16UL
-#define FOLIO_SYSFS	"/sys/kernel/mm/transparent_hugepage/hugepages-64kB/enabled"
+/* The smallest large folio of anonymous memory: of the faults that ask a policy, those that do least besides. */
+#define FOLIO_PAGES	4UL
+#define FOLIO_SYSFS	"/sys/kernel/mm/transparent_hugepage/hugepages-16kB/enabled"
 /* The same page tables in each round and each guest. */
 #define PLACE		((void *)0x100000000)
 #define ROUNDS		31
@@ -80,26 +80,46 @@ static char *map(void)
 	return memory;
 }
 
+/* Faults in every @step'th page, from page @first on, and returns what a fault takes. */
+static double touch(volatile char *memory, unsigned long first, unsigned long step)
+{
+	unsigned long faults = 0;
+	uint64_t spent = now();
+
+	for (unsigned long i = first; i < PAGES; i += step, faults++)
+		memory[i * PAGE] = 1;
+	return (double)(now() - spent) / faults;
+}
+
 /*
- * Faults that ask which orders they may use, and then find no room for a large folio, since its first page is there
- * already: what asking costs is the largest part of the least expensive fault.
+ * Faults on single pages.  The kernel looks whether a large folio would do, and finds no room for it, since the first
+ * page of each is there already.
  */
 static double fault_round(void)
 {
 	volatile char *memory = map();
-	uint64_t spent;
+	double instructions;
 
-	must("mTHP", kernel_file_write(FOLIO_SYSFS, "never"));
-	for (unsigned long i = 0; i < PAGES; i += FOLIO_PAGES)
-		memory[i * PAGE] = 1;
+	touch(memory, 0, FOLIO_PAGES);
 	must("mTHP", kernel_file_write(FOLIO_SYSFS, "always"));
-	spent = now();
-	for (unsigned long i = 0; i < PAGES; i++)
-		memory[i * PAGE] = 1;
-	spent = now() - spent;
-	munmap((char *)memory, PAGES * PAGE);
+	/* of the three pages that are left of each folio, the middle one */
+	instructions = touch(memory, 2, FOLIO_PAGES);
 	must("mTHP", kernel_file_write(FOLIO_SYSFS, "never"));
-	return (double)spent / (PAGES - PAGES / FOLIO_PAGES);
+	munmap((char *)memory, PAGES * PAGE);
+	return instructions;
+}
+
+/* Faults that make a large folio each. */
+static double folio_round(void)
+{
+	volatile char *memory = map();
+	double instructions;
+
+	must("mTHP", kernel_file_write(FOLIO_SYSFS, "always"));
+	instructions = touch(memory, 0, FOLIO_PAGES);
+	must("mTHP", kernel_file_write(FOLIO_SYSFS, "never"));
+	munmap((char *)memory, PAGES * PAGE);
+	return instructions;
 }
 
 /* Every other page has a twin: pages 1 and 2 of four are equal. */
@@ -177,6 +197,12 @@ static void expect_calls(const char *operation, uint64_t least, uint64_t most)
 		fail(operation, -EBADMSG);
 }
 
+static void expect_no_calls(const char *operation)
+{
+	if (calls(operation))
+		fail(operation, -EBADMSG);
+}
+
 /* The programs' counts begin at zero here. */
 static void count_round(void)
 {
@@ -186,6 +212,8 @@ static void count_round(void)
 	if (fd < 0)
 		fail("counting", fd);
 	fault_round();
+	expect_no_calls("thp_minimal_orders");
+	folio_round();
 	ksm_round();
 	candidates = tally("candidates") - candidates;
 	expect_calls("ksm_minimal_visit", PASSES + 1, PASSES + 1);
@@ -195,7 +223,7 @@ static void count_round(void)
 	expect_calls("ksm_minimal_merged", PAGES / 2, PAGES / 2);
 	/* and in batches in which no pass was due */
 	expect_calls("ksm_minimal_pace", PASSES + 1, UINT64_MAX);
-	expect_calls("thp_minimal_orders", PAGES - PAGES / FOLIO_PAGES, PAGES - PAGES / FOLIO_PAGES);
+	expect_calls("thp_minimal_orders", PAGES / FOLIO_PAGES, PAGES / FOLIO_PAGES);
 	close(fd);
 }
 
@@ -229,6 +257,8 @@ int main(int argc, char **argv)
 		must(policies[i], hook(policies[i], 1 /* the root */, 1, &hooks[i]));
 	for (int i = 0; i < ROUNDS; i++)
 		printf("hooks: fault %.3f\n", fault_round());
+	for (int i = 0; i < ROUNDS; i++)
+		printf("hooks: folio %.3f\n", folio_round());
 	for (int i = 0; i < ROUNDS; i++)
 		printf("hooks: ksm %.3f\n", ksm_round());
 	if (minimal)

@@ -26,12 +26,19 @@
 /* Emulated features that instructions are counted with, whatever this machine has. */
 #define CPU		"max,la57=off,erms=off,fsrm=off"
 
-enum work { FAULT, KSM, WORKS };
+/* Faults on single pages, which ask no policy; faults that make large folios, each of which asks; pages ksmd scans. */
+enum work { FAULT, FOLIO, KSM, WORKS };
 
-static const char *const works[WORKS] = { "fault", "ksm" };
-static const char *const idle_metrics[WORKS] = { "fault_idle_pct", "ksm_idle_pct" };
-static const char *const minimal_metrics[WORKS] = { "fault_minimal_pct", "ksm_minimal_pct" };
-static const char *const plain_metrics[WORKS] = { "fault_plain", "ksm_page_plain" };
+static const struct {
+	const char *name;
+	const char *idle;
+	const char *minimal;
+	const char *plain;
+} works[WORKS] = {
+	[FAULT] = { "fault", "fault_idle_pct", "fault_unasked_pct", "fault_plain" },
+	[FOLIO] = { "folio", "folio_idle_pct", "fault_minimal_pct", "folio_plain" },
+	[KSM] = { "ksm", "ksm_idle_pct", "ksm_minimal_pct", "ksm_page_plain" },
+};
 
 struct guest {
 	const char *name;
@@ -84,9 +91,9 @@ static void start(struct guest *g)
 static void read_line(struct guest *g, const char *line)
 {
 	for (enum work w = 0; w < WORKS; w++) {
-		size_t length = strlen(works[w]);
+		size_t length = strlen(works[w].name);
 
-		if (strncmp(line, works[w], length) == 0 && line[length] == ' ' && g->n[w] < ROUNDS_MAX)
+		if (strncmp(line, works[w].name, length) == 0 && line[length] == ' ' && g->n[w] < ROUNDS_MAX)
 			g->sample[w][g->n[w]++] = strtod(line + length, NULL);
 	}
 	if (strncmp(line, "error", 5) == 0 || strncmp(line, "calls", 5) == 0)
@@ -169,9 +176,9 @@ int main(int argc, char **argv)
 	for (enum work w = 0; w < WORKS; w++) {
 		const struct guest *plain = &guests[0];
 
-		put(report, idle_metrics[w], w, plain, &guests[1], 0.1);
-		put(report, minimal_metrics[w], w, plain, &guests[2], 3);
-		report_set(report, plain_metrics[w], "instr", median(plain->sample[w], plain->n[w]), plain->n[w]);
+		put(report, works[w].idle, w, plain, &guests[1], 0.1);
+		put(report, works[w].minimal, w, plain, &guests[2], 3);
+		report_set(report, works[w].plain, "instr", median(plain->sample[w], plain->n[w]), plain->n[w]);
 	}
 	return report_finish(report, options.json_file) ? 3 : 0;
 }

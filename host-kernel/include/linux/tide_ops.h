@@ -240,7 +240,8 @@ struct tide_ksm_ops {
  * @scope: the policy's scope
  * @start: first virtual address of the mapping
  * @end: first address behind it
- * @orders: what the kernel would allow, bit N for folios of 2^N pages; at least one is set
+ * @orders: what the kernel would allow, and in a fault has room for: bit N for folios of 2^N pages; at
+ *	least one is set
  * @flags: TIDE_THP_ADVISED, TIDE_THP_KHUGEPAGED
  */
 struct tide_thp_request {
@@ -300,7 +301,8 @@ struct tide_thp_ops {
 	/**
 	 * @orders: which orders this mapping may use now
 	 *
-	 * Called in page faults, so it is to be quick.  With small folios denied, pages are used.
+	 * Called in page faults that would make a large folio, so it is to be quick.  One that may
+	 * have none makes a page.
 	 *
 	 * Return: a subset of @orders of struct tide_thp_request, 0 for none.
 	 */

@@ -57,8 +57,11 @@ static inline bool tide_thp_enabled(void)
 	return static_branch_unlikely(&tide_thp_key);
 }
 
-unsigned long __tide_thp_orders(struct vm_area_struct *vma, unsigned long vm_flags,
-				unsigned long tva_flags, unsigned long orders);
+/* All of these are behind a test of tide_thp_enabled(). */
+unsigned long tide_thp_fault_orders(struct vm_area_struct *vma, unsigned long orders);
+void tide_thp_fault_failed(struct vm_area_struct *vma, unsigned long orders);
+bool tide_thp_may_fault(struct vm_area_struct *vma);
+bool tide_thp_may_scan(struct vm_area_struct *vma);
 unsigned long tide_thp_visit(struct tide_thp_slot *slot, struct mm_struct *mm, u64 pass,
 			     unsigned long address);
 bool tide_thp_visit_is_over(struct tide_thp_slot *slot, unsigned long address);
@@ -67,26 +70,6 @@ bool tide_thp_may_collapse(struct tide_thp_slot *slot, struct mm_struct *mm,
 			   const struct tide_thp_found *found);
 void tide_thp_made(struct mm_struct *mm, unsigned long pages);
 void tide_thp_split(struct folio *folio, unsigned long pages);
-
-/**
- * tide_thp_orders - which orders a mapping of anonymous memory may use now
- * @vma: the mapping
- * @vm_flags: its flags
- * @tva_flags: who asks, as in thp_vma_allowable_orders()
- * @orders: what the kernel allows, not zero
- *
- * With the mmap lock, or the VMA's.  May sleep where @tva_flags has TVA_IN_PF and @orders has
- * PMD_ORDER, and does not otherwise.
- *
- * Return: @orders, or fewer of them.
- */
-static inline unsigned long tide_thp_orders(struct vm_area_struct *vma, unsigned long vm_flags,
-					    unsigned long tva_flags, unsigned long orders)
-{
-	if (!tide_thp_enabled())
-		return orders;
-	return __tide_thp_orders(vma, vm_flags, tva_flags, orders);
-}
 
 /* The visit has come to the mm's end. */
 static inline void tide_thp_visit_end(struct tide_thp_slot *slot)
@@ -98,11 +81,14 @@ static inline void tide_thp_visit_end(struct tide_thp_slot *slot)
 
 static inline bool tide_thp_enabled(void) { return false; }
 
-static inline unsigned long tide_thp_orders(struct vm_area_struct *vma, unsigned long vm_flags,
-					    unsigned long tva_flags, unsigned long orders)
+static inline unsigned long tide_thp_fault_orders(struct vm_area_struct *vma, unsigned long orders)
 {
 	return orders;
 }
+
+static inline void tide_thp_fault_failed(struct vm_area_struct *vma, unsigned long orders) {}
+static inline bool tide_thp_may_fault(struct vm_area_struct *vma) { return true; }
+static inline bool tide_thp_may_scan(struct vm_area_struct *vma) { return true; }
 
 static inline unsigned long tide_thp_visit(struct tide_thp_slot *slot, struct mm_struct *mm,
 					   u64 pass, unsigned long address)

@@ -110,7 +110,7 @@ struct tide_family_desc {
  * @judged: the tally at the end of the last whole window; of the snapshot work
  * @bad_windows: in a row; of the snapshot work
  * @snapshot: the newest and the one before
- * @newest: which; written by the snapshot work
+ * @newest: of them; written by the snapshot work
  * @psi_ns: PSI's totals at the end of the last window: some, full; of the snapshot work
  * @snapshot_ns: when that was
  * @ejected: whether somebody has begun to
@@ -132,7 +132,7 @@ struct tide_policy {
 	struct tide_tally judged;
 	unsigned int bad_windows;
 	struct tide_snapshot snapshot[2];
-	unsigned int newest;
+	const struct tide_snapshot *newest;
 	u64 psi_ns[2];
 	u64 snapshot_ns;
 	atomic_t ejected;
@@ -202,10 +202,14 @@ static inline bool tide_alive(const struct tide_policy *policy)
 /* The policy of @family that is in force for @mm, or NULL.  In rcu_read_lock(). */
 static inline struct tide_policy *tide_policy_of(struct mm_struct *mm, enum tide_family family)
 {
-	struct mem_cgroup *memcg = mem_cgroup_from_task(rcu_dereference(mm->owner));
+	struct task_struct *owner = rcu_dereference(mm->owner);
 	struct tide_policy *policy;
+	struct mem_cgroup *memcg;
 
-	policy = memcg ? rcu_dereference(memcg->tide.in_force[family]) : NULL;
+	if (!owner)
+		return NULL;
+	memcg = mem_cgroup_from_css(task_css(owner, memory_cgrp_id));
+	policy = rcu_dereference(memcg->tide.in_force[family]);
 	return tide_alive(policy) ? policy : NULL;
 }
 
@@ -226,7 +230,7 @@ void tide_snapshot_start(void);
 static inline const struct tide_snapshot *tide_snapshot(const struct tide_policy *policy)
 {
 	/* pairs with tide_snapshot_refresh() */
-	return &policy->snapshot[smp_load_acquire(&policy->newest)];
+	return smp_load_acquire(&policy->newest);
 }
 
 /* verify.c */

@@ -32,8 +32,8 @@ static void tide_psi_read(struct mem_cgroup *memcg, u64 *ns)
 
 static void tide_snapshot_refresh(struct tide_policy *policy, u64 now_ns)
 {
-	const struct tide_snapshot *last = &policy->snapshot[policy->newest];
-	struct tide_snapshot *next = &policy->snapshot[!policy->newest];
+	const struct tide_snapshot *last = policy->newest;
+	struct tide_snapshot *next = &policy->snapshot[last == policy->snapshot];
 	struct mem_cgroup *memcg = policy->memcg;
 	u64 window_ns = now_ns - policy->snapshot_ns;
 	u64 psi_ns[2];
@@ -51,7 +51,7 @@ static void tide_snapshot_refresh(struct tide_policy *policy, u64 now_ns)
 	policy->psi_ns[1] = psi_ns[1];
 	policy->snapshot_ns = now_ns;
 	/* a call that began with the last one has a whole window until it is written to */
-	smp_store_release(&policy->newest, !policy->newest);
+	smp_store_release(&policy->newest, next);
 }
 
 static void tide_snapshot_work(struct work_struct *work)
@@ -74,6 +74,7 @@ static void tide_snapshot_work(struct work_struct *work)
 /* tide_snapshot_init - begin the first window of @policy. */
 void tide_snapshot_init(struct tide_policy *policy)
 {
+	policy->newest = policy->snapshot;
 	tide_psi_read(policy->memcg, policy->psi_ns);
 	policy->snapshot_ns = ktime_get_ns();
 }

@@ -8,7 +8,6 @@
  */
 #include <linux/btf.h>
 #include <linux/huge_mm.h>
-#include <linux/khugepaged.h>
 #include <linux/mm.h>
 #include <linux/tide_thp.h>
 
@@ -32,29 +31,39 @@ enum tide_thp_count {
 
 DEFINE_STATIC_KEY_FALSE(tide_thp_key);
 
-/* What @policy answers, in rcu_read_lock(). */
-static unsigned long tide_thp_ask(struct tide_policy *policy, struct vm_area_struct *vma,
-				  unsigned long vm_flags, bool in_fault, unsigned long orders)
+/* In rcu_read_lock(). */
+static struct tide_policy *tide_thp_policy_of(struct vm_area_struct *vma)
+{
+	return tide_policy_of(vma->vm_mm, TIDE_THP);
+}
+
+/*
+ * What @policy answers.  @flags say who asks; those of the mapping are added.  Always inlined since
+ * page faults come here.
+ */
+static __always_inline unsigned long tide_thp_ask(struct tide_policy *policy,
+						  struct vm_area_struct *vma, u32 flags,
+						  unsigned long orders)
 {
 	const struct tide_thp_ops *ops = policy->ops;
-	struct tide_thp_request request = {
-		.scope = tide_snapshot(policy),
-		.start = vma->vm_start,
-		.end = vma->vm_end,
-		.orders = orders,
-	};
 	u32 allowed;
 
 	if (!ops->orders || !tide_enter())
 		return orders;
-	if (vm_flags & VM_HUGEPAGE)
-		request.flags |= TIDE_THP_ADVISED;
-	if (!in_fault)
-		request.flags |= TIDE_THP_KHUGEPAGED;
-	allowed = ops->orders(&request);
+	if (vma->vm_flags & VM_HUGEPAGE)
+		flags |= TIDE_THP_ADVISED;
+	allowed = ops->orders(&(struct tide_thp_request){
+		.scope = tide_snapshot(policy),
+		.start = vma->vm_start,
+		.end = vma->vm_end,
+		.orders = orders,
+		.flags = flags,
+	});
 	tide_leave();
 
 	tide_count(policy, TIDE_THP_ASKED);
+	if (likely(allowed == orders))
+		return orders;
 	if (allowed & ~orders)
 		tide_count(policy, TIDE_THP_CLAMPED);
 	if (orders & ~allowed)
@@ -62,30 +71,85 @@ static unsigned long tide_thp_ask(struct tide_policy *policy, struct vm_area_str
 	return orders & allowed;
 }
 
-unsigned long __tide_thp_orders(struct vm_area_struct *vma, unsigned long vm_flags,
-				unsigned long tva_flags, unsigned long orders)
+/* Pages of the folio that is tried first with @orders. */
+static long tide_thp_first_pages(unsigned long orders)
 {
-	struct mm_struct *mm = vma->vm_mm;
-	bool in_fault = tva_flags & TVA_IN_PF;
-	unsigned long allowed = orders;
+	return orders ? 1L << __fls(orders) : 0;
+}
+
+/**
+ * tide_thp_fault_orders - which orders a fault of anonymous memory may use, below PMD_ORDER
+ * @vma: the mapping, with its lock or the mmap lock
+ * @orders: those that the kernel allows and that there is room for, not zero
+ *
+ * A folio of the highest order is counted as made: it nearly always is, and to look for the policy
+ * once more would cost each fault.  Where it is not, see tide_thp_fault_failed().
+ *
+ * Return: @orders, or fewer of them.
+ */
+unsigned long tide_thp_fault_orders(struct vm_area_struct *vma, unsigned long orders)
+{
 	struct tide_policy *policy;
 
-	/* where sysfs has no say, a policy has none */
-	if ((tva_flags & (TVA_SMAPS | TVA_ENFORCE_SYSFS | TVA_ANY_POLICY)) != TVA_ENFORCE_SYSFS)
-		return orders;
+	rcu_read_lock();
+	policy = tide_thp_policy_of(vma);
+	if (policy) {
+		orders = tide_thp_ask(policy, vma, 0, orders);
+		tide_count_pages(policy, TIDE_THP_MADE, tide_thp_first_pages(orders));
+	}
+	rcu_read_unlock();
+	return orders;
+}
+
+/**
+ * tide_thp_fault_failed - a fault could not have a folio of the highest of its orders
+ * @vma: the mapping
+ * @orders: that one, and those that are tried next
+ */
+void tide_thp_fault_failed(struct vm_area_struct *vma, unsigned long orders)
+{
+	long failed = tide_thp_first_pages(orders);
+	struct tide_policy *policy;
 
 	rcu_read_lock();
-	policy = tide_policy_of(mm, TIDE_THP);
+	policy = tide_thp_policy_of(vma);
 	if (policy)
-		allowed = tide_thp_ask(policy, vma, vm_flags, in_fault, orders);
+		tide_count_pages(policy, TIDE_THP_MADE,
+				 tide_thp_first_pages(orders & ~failed) - failed);
 	rcu_read_unlock();
+}
 
-	/* a fault that is not denied has khugepaged know the mm by itself, where there is room */
-	if (in_fault && (orders & ~allowed & BIT(PMD_ORDER)) &&
-	    !test_bit(MMF_VM_HUGEPAGE, &mm->flags) &&
-	    round_up(vma->vm_start, HPAGE_PMD_SIZE) < round_down(vma->vm_end, HPAGE_PMD_SIZE))
-		__khugepaged_enter(mm);
-	return allowed;
+static bool tide_thp_may_be_huge(struct vm_area_struct *vma, u32 flags)
+{
+	unsigned long orders = BIT(PMD_ORDER);
+	struct tide_policy *policy;
+
+	rcu_read_lock();
+	policy = tide_thp_policy_of(vma);
+	if (policy)
+		orders = tide_thp_ask(policy, vma, flags, orders);
+	rcu_read_unlock();
+	return orders;
+}
+
+/**
+ * tide_thp_may_fault - whether a fault of anonymous memory may make a huge page
+ * @vma: the mapping, with its lock or the mmap lock
+ */
+bool tide_thp_may_fault(struct vm_area_struct *vma)
+{
+	return tide_thp_may_be_huge(vma, 0);
+}
+
+/**
+ * tide_thp_may_scan - whether khugepaged may make huge pages of a mapping
+ * @vma: the mapping, with the mmap lock
+ *
+ * In khugepaged.
+ */
+bool tide_thp_may_scan(struct vm_area_struct *vma)
+{
+	return !vma_is_anonymous(vma) || tide_thp_may_be_huge(vma, TIDE_THP_KHUGEPAGED);
 }
 
 /**
@@ -202,7 +266,7 @@ bool tide_thp_may_collapse(struct tide_thp_slot *slot, struct mm_struct *mm,
 	return may > 0;
 }
 
-/* tide_thp_made - a folio of @pages is mapped in @mm, by a fault or by khugepaged.  Any context. */
+/* tide_thp_made - a huge page of @pages is mapped in @mm.  Any context. */
 void tide_thp_made(struct mm_struct *mm, unsigned long pages)
 {
 	struct tide_policy *policy;
