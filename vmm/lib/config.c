@@ -557,7 +557,7 @@ static int set_defaults(struct config_parser *parser)
 		},
 	};
 	if (replace_string(parser, "fair", &config->policy) < 0 ||
-	    replace_string(parser, "/usr/lib/memtide", &config->policy_path) < 0 ||
+	    replace_string(parser, MEMTIDE_POLICY_PATH, &config->policy_path) < 0 ||
 	    replace_string(parser, MEMTIDE_VMM_PATH, &config->vmm_socket) < 0 ||
 	    replace_string(parser, MEMTIDE_CONTROL_PATH, &config->control_socket) < 0)
 		return parser->error;

@@ -6,7 +6,7 @@
  *	budget = auto			what all VMs together may hold: a size, or "auto"
  *	reserve = 256M			of it, kept free for VMs under pressure
  *	policy = fair			balance policy: a name in the policy path, or an absolute file name
- *	policy-path = /usr/lib/memtide	directories, separated by colons
+ *	policy-path = /usr/lib/memtide	directories, separated by colons; MEMTIDE_POLICY_PATH if unset
  *	vmm-socket = /run/memtide/vmm.sock
  *	control-socket = /run/memtide/control.sock
  *	group = memtide			its members may read over the control socket; none if unset
@@ -35,8 +35,8 @@
 #include <stdint.h>
 
 #include "errtext.h"
+#include "paths.h"
 
-#define MEMTIDE_CONFIG_PATH	"/etc/memtide/memtided.conf"
 #define MEMTIDE_CONFIG_UNSET	UINT64_MAX
 
 enum memtide_admission {
