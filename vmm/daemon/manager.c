@@ -7,6 +7,7 @@
 #include "cgroup-id.h"
 #include "control-socket.h"
 #include "exits.h"
+#include "notify.h"
 #include "policy.h"
 #include "vm.h"
 #include "vmm-socket.h"
@@ -476,7 +477,9 @@ int manager_run(struct manager *manager, struct memtide_errtext *errtext)
 		 manager->config.budget_auto ? " (auto)" : "", manager->ledger.reserve >> 20,
 		 manager->policy ? memtide_policy_name(manager->policy) : NO_POLICY,
 		 manager->dry_run ? ", dry run: nothing is done" : "");
+	notify_supervisor(NOTIFY_READY);
 	r = loop_run(manager->loop);
+	notify_supervisor(NOTIFY_STOPPING);
 	if (r < 0)
 		return memtide_errtext_set(errtext, r, "io_uring: %s", strerror(-r));
 	return 0;
