@@ -410,6 +410,8 @@ static void test_doctor(void **state)
 	size_t i;
 
 	json_array_foreach(json_object_get(json, "findings"), i, finding) {
+		assert_non_null(json_object_get(finding, "found"));
+		assert_true(*json_string_value(json_object_get(finding, "why")));
 		assert_non_null(json_object_get(finding, "mend"));
 		daemon |= !strcmp(json_string_value(json_object_get(finding, "check")), "memtided") &&
 			  !strcmp(json_string_value(json_object_get(finding, "verdict")), "ok");
