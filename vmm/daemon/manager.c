@@ -209,13 +209,13 @@ static void apply_terms(struct manager *manager, const struct memtide_config_vm 
 
 int manager_reload(struct manager *manager, struct memtide_errtext *errtext)
 {
+	/* Without a name it is the usual file, which may not have been there at the start. */
+	const char *path = manager->options.config_path ?: MEMTIDE_CONFIG_PATH;
 	struct memtide_config_vm *terms = NULL;
 	struct memtide_config config;
 	int r;
 
-	if (!manager->options.config_path)
-		return memtide_errtext_set(errtext, -ENOENT, "started without a configuration file");
-	r = memtide_config_load(manager->options.config_path, &config, errtext);
+	r = memtide_config_load(path, &config, errtext);
 	if (r < 0)
 		return r;
 	r = check_restart(&manager->config, &config, errtext);
