@@ -12,7 +12,7 @@ PACKAGES_BUILD="
 PACKAGES_QEMU="
 	libattr1-dev libfdt-dev libglib2.0-dev libpixman-1-dev python3-pycotap python3-tomli"
 PACKAGES_RUN="
-	busybox-static e2fsprogs iproute2 procps qemu-system-data seabios util-linux"
+	busybox-static e2fsprogs iproute2 man-db procps qemu-system-data seabios systemd util-linux"
 
 # Packages that must come from backports on Debian 12, with the oldest version that will do.
 PACKAGES_BACKPORTS_12="

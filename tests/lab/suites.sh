@@ -5,7 +5,7 @@
 # belongs to says where it runs: those of SUITES_HOST in the nested host, others directly on this machine.  SUITES_LONG
 # run when they are named, or with --long.
 
-SUITES_HERE="patches style unit fuzz bpf daemon vm stock"
+SUITES_HERE="patches style unit fuzz bpf install daemon vm stock"
 SUITES_HOST="host host-kernel"
 SUITES_LONG="selftests debug"
 

@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <pwd.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,8 +62,13 @@ const char *doctor_qemu_user(void)
 	return NULL;
 }
 
-/* When process @pid was started, in seconds since 1970; 0 if that cannot be told. */
-static time_t started(const char *pid)
+static int64_t nsec(const struct timespec *t)
+{
+	return t->tv_sec * INT64_C(1000000000) + t->tv_nsec;
+}
+
+/* When process @pid was started, in nanoseconds since 1970, to a tick exactly; 0 if that cannot be told. */
+static int64_t started(const char *pid)
 {
 	char path[64], text[1024], *at;
 	unsigned long long ticks;
@@ -78,11 +84,11 @@ static time_t started(const char *pid)
 		return 0;
 	clock_gettime(CLOCK_BOOTTIME, &boot);
 	clock_gettime(CLOCK_REALTIME, &now);
-	return now.tv_sec - boot.tv_sec + (time_t)(ticks / sysconf(_SC_CLK_TCK));
+	return nsec(&now) - nsec(&boot) + (int64_t)ticks * (INT64_C(1000000000) / sysconf(_SC_CLK_TCK));
 }
 
 /* libvirt's daemon for QEMU, if it runs: its name, and when it was started. */
-static bool find_daemon(char *ret_name, size_t size, time_t *ret_started)
+static bool find_daemon(char *ret_name, size_t size, int64_t *ret_started)
 {
 	DIR *proc = opendir("/proc");
 	struct dirent *entry;
@@ -108,11 +114,11 @@ static void check_daemon(struct doctor *doctor, const struct stat *hook)
 {
 	static const char why[] = "libvirt finds its hooks when its daemon starts";
 	char name[32], mend[100];
-	time_t since = 0;
+	int64_t since = 0;
 
 	if (!find_daemon(name, sizeof(name), &since)) {
 		doctor_find(doctor, "libvirtd", FINE, why, "", "libvirt's daemon does not run: it will find the hook");
-	} else if (since < hook->st_ctime) {
+	} else if (since < nsec(&hook->st_ctim)) {
 		snprintf(mend, sizeof(mend), doctor_has_systemd() ? "systemctl restart %s (VMs go on)" :
 			 "end and start %s (VMs go on)", name);
 		doctor_find(doctor, "libvirtd", NOTE, why, mend, "%s has run since before the hook was installed",
