@@ -183,6 +183,61 @@ static void test_many(void **state)
 	free(vms);
 }
 
+/* Room is held for who is about to start, and becomes the VM's own when it does. */
+static void test_expected(void **state)
+{
+	struct memtide_ledger_terms terms = bed_enforced;
+	struct memtide_ledger_vm held;
+	struct bed bed;
+
+	bed_make_low(&bed, &bed_enforced);
+	memtide_ledger_set_budget(&bed.ledger, GIB + 512 * MIB, 256 * MIB);
+	assert_int_equal(memtide_ledger_entitlement(&bed.vm), GIB + 512 * MIB);
+	/* The reserve stays; what the others are entitled to falls at once. */
+	assert_int_equal(memtide_ledger_expect(&bed.ledger, &held, &terms), 0);
+	assert_int_equal(held.charged, 256 * MIB);
+	assert_int_equal(bed.ledger.charged, GIB + 256 * MIB);
+	assert_int_equal(memtide_ledger_entitlement(&bed.vm), 768 * MIB);
+	assert_int_equal(memtide_ledger_room(&bed.ledger, MEMTIDE_LEDGER_ORDINARY), 0);
+	assert_null(memtide_ledger_check(&bed.ledger, &held));
+	/* What comes free is added, up to its maximum. */
+	memtide_ledger_set_budget(&bed.ledger, 4 * GIB, 0);
+	assert_int_equal(memtide_ledger_gather(&held), 2 * GIB);
+	assert_int_equal(bed.ledger.charged, 3 * GIB);
+	assert_null(memtide_ledger_check(&bed.ledger, &held));
+	/* A budget that falls takes nothing from it. */
+	memtide_ledger_set_budget(&bed.ledger, GIB, 0);
+	assert_int_equal(memtide_ledger_gather(&held), 2 * GIB);
+	assert_int_equal(memtide_ledger_deficit(&bed.ledger), 2 * GIB);
+	memtide_ledger_set_budget(&bed.ledger, 4 * GIB, 0);
+	memtide_ledger_remove(&held);
+	assert_int_equal(memtide_ledger_admit(&bed.ledger, &bed.other, &terms), 0);
+	assert_int_equal(bed.other.charged, 2 * GIB);
+	bed_check(&bed);
+}
+
+/* There may be no room at all; only floors are refused. */
+static void test_expected_without_room(void **state)
+{
+	struct memtide_ledger_terms terms = bed_enforced;
+	struct memtide_ledger_vm held;
+	struct bed bed;
+
+	bed_make(&bed, &bed_enforced);
+	memtide_ledger_set_budget(&bed.ledger, GIB, 0);
+	assert_int_equal(memtide_ledger_expect(&bed.ledger, &held, &terms), 0);
+	assert_int_equal(held.charged, 0);
+	assert_int_equal(bed.ledger.charged, 2 * GIB);
+	assert_null(memtide_ledger_check(&bed.ledger, &held));
+	memtide_ledger_remove(&held);
+	terms.floor = 768 * MIB + 1;
+	assert_int_equal(memtide_ledger_expect(&bed.ledger, &held, &terms), -EDQUOT);
+	terms.floor = terms.maximum + 1;
+	assert_int_equal(memtide_ledger_expect(&bed.ledger, &held, &terms), -EINVAL);
+	assert_int_equal(bed.ledger.nr_vms, 1);
+	bed_check(&bed);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -190,6 +245,8 @@ int main(void)
 		cmocka_unit_test(test_purses),
 		cmocka_unit_test(test_budget_falls),
 		cmocka_unit_test(test_admission),
+		cmocka_unit_test(test_expected),
+		cmocka_unit_test(test_expected_without_room),
 		cmocka_unit_test(test_wrong_terms),
 		cmocka_unit_test(test_new_terms),
 		cmocka_unit_test(test_entitlement),

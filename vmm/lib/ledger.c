@@ -190,6 +190,36 @@ int memtide_ledger_admit(struct memtide_ledger *ledger, struct memtide_ledger_vm
 	return 0;
 }
 
+int memtide_ledger_expect(struct memtide_ledger *ledger, struct memtide_ledger_vm *vm,
+			  const struct memtide_ledger_terms *terms)
+{
+	if (!limits_valid(terms->ram, terms->floor, terms->maximum, terms->shares) ||
+	    terms->ram > MEMTIDE_LEDGER_BYTES)
+		return -EINVAL;
+	if (ledger->nr_vms >= MEMTIDE_LEDGER_VMS)
+		return -E2BIG;
+	if (ledger->floors + terms->floor > ledger->budget)
+		return -EDQUOT;
+
+	vm_enter(ledger, vm, terms);
+	vm->terms.enforced = vm->terms.throttle = false;
+	/* There is no guest yet that could believe in anything. */
+	vm->promised = 0;
+	memtide_ledger_gather(vm);
+	return 0;
+}
+
+uint64_t memtide_ledger_gather(struct memtide_ledger_vm *vm)
+{
+	uint64_t most = memtide_ledger_most(vm, MEMTIDE_LEDGER_ORDINARY);
+
+	if (most > vm->ceiling) {
+		vm_decide(vm, most);
+		vm_charge(vm, most);
+	}
+	return vm->ceiling;
+}
+
 /* Did an earlier controller have the driver's word, in this epoch, for what the grant says? */
 static bool grant_holds(const struct memtide_grant *grant, const struct memtide_counters *counters,
 			uint64_t usable)

@@ -197,6 +197,24 @@ int memtide_ledger_recover(struct memtide_ledger *ledger, struct memtide_ledger_
 			   const struct memtide_ledger_terms *terms, const struct memtide_counters *counters,
 			   const struct memtide_grant *grant, uint64_t limit);
 
+/**
+ * memtide_ledger_expect() - hold room for a VM that is about to be started
+ * @ledger: where
+ * @vm: an entry that stands in for the VM's own, as for memtide_ledger_admit(); take it out with
+ *	memtide_ledger_remove() in the turn in which the VM itself is taken in
+ * @terms: copied; start, enforced and throttle mean nothing here
+ *
+ * Its floor and shares count at once, so what others may claim falls to what will hold when it runs.  It is charged
+ * what room there is beyond the reserve, up to its maximum, which may be nothing.  No steps are taken for it.
+ *
+ * Returns 0, -EINVAL, -E2BIG, or -EDQUOT: the floors' sum would not fit the budget.
+ */
+int memtide_ledger_expect(struct memtide_ledger *ledger, struct memtide_ledger_vm *vm,
+			  const struct memtide_ledger_terms *terms);
+
+/* memtide_ledger_gather() - add what room there is now to what is held; returns what is held then */
+uint64_t memtide_ledger_gather(struct memtide_ledger_vm *vm);
+
 /* memtide_ledger_remove() - the VM's process is dead: nothing is charged.  Harmless on one that is not in. */
 void memtide_ledger_remove(struct memtide_ledger_vm *vm);
 
