@@ -157,9 +157,9 @@ static void test_wrong_names(void **state)
 	assert_refused("[vm a]\nbudget = 1G\n",
 		       "test.conf:2: key \"budget\" does not belong in [vm a] but in [daemon]");
 	assert_refused("[deamon]\nbudget = 3G\n",
-		       "test.conf:2: unknown section [deamon], known are [daemon], [default] and [vm NAME]");
+		       "test.conf:2: unknown section [deamon], known are [daemon], [default], [tenant NAME] and [vm NAME]");
 	assert_refused("[vm]\nfloor = 3G\n",
-		       "test.conf:2: unknown section [vm], known are [daemon], [default] and [vm NAME]");
+		       "test.conf:2: unknown section [vm], known are [daemon], [default], [tenant NAME] and [vm NAME]");
 	assert_refused("budget = 3G\n", "test.conf:1: a key before the first section, begin with [daemon]");
 }
 
@@ -294,11 +294,67 @@ static void test_garbage(void **state)
 	}
 }
 
+static void test_tenants(void **state)
+{
+	const struct memtide_config_tenant *tenant;
+	struct memtide_config config;
+
+	parse("[daemon]\nbudget = 4G\n"
+	      "[tenant blue]\nbudget = 3G\nshares = 200\nksm = off\n"
+	      "[tenant red.1]\nksm-rate-pages = 25600\n", &config);
+	assert_int_equal(config.budget, 4 * GIB);
+	assert_int_equal(config.nr_tenants, 2);
+	tenant = memtide_config_tenant(&config, "blue");
+	assert_non_null(tenant);
+	assert_int_equal(tenant->budget, 3 * GIB);
+	assert_int_equal(tenant->shares, 200);
+	assert_true(tenant->ksm_off);
+	tenant = memtide_config_tenant(&config, "red.1");
+	assert_int_equal(tenant->budget, MEMTIDE_CONFIG_UNSET);
+	assert_int_equal(tenant->shares, MEMTIDE_CONFIG_UNSET);
+	assert_false(tenant->ksm_off);
+	assert_int_equal(tenant->ksm_rate_pages, 25600);
+	assert_null(memtide_config_tenant(&config, "red"));
+	memtide_config_free(&config);
+	assert_refused("[tenant a]\nfloor = 1G\n", "test.conf:2: key \"floor\" does not belong in [tenant a] but in [default] or [vm NAME]");
+	assert_refused("[tenant a]\nksm = on\n", "test.conf:2: ksm = on: write tenant or off");
+	assert_refused("[tenant a]\nksm-rate-pages = 0\n",
+		       "test.conf:2: ksm-rate-pages = 0: not a whole number of pages from 1 to 2147483647");
+}
+
+static void test_domains(void **state)
+{
+	struct memtide_config config;
+
+	parse("", &config);
+	assert_int_equal(config.floors, MEMTIDE_FLOORS_REFUSE);
+	assert_int_equal(config.hook_ms, 5000);
+	assert_string_equal(config.state_directory, "/var/lib/memtide");
+	assert_string_equal(config.machine_cgroup, "auto");
+	memtide_config_free(&config);
+	parse("[daemon]\nfloor-admission = warn\nhook-time = 250ms\nstate-directory = /tmp/x\nmachine-cgroup = none\n",
+	      &config);
+	assert_int_equal(config.floors, MEMTIDE_FLOORS_WARN);
+	assert_int_equal(config.hook_ms, 250);
+	assert_string_equal(config.state_directory, "/tmp/x");
+	assert_string_equal(config.machine_cgroup, "none");
+	memtide_config_free(&config);
+	assert_refused("[daemon]\nhook-time = 5\n", "test.conf:2: hook-time = 5: not a time, write one as 500ms or 5s");
+	assert_refused("[daemon]\nhook-time = 61s\n", "test.conf:2: hook-time = 61s: out of range 100ms to 60s");
+	assert_refused("[daemon]\nhook-time = 99ms\n", "test.conf:2: hook-time = 99ms: out of range 100ms to 60s");
+	assert_refused("[daemon]\nstate-directory = x\n",
+		       "test.conf:2: state-directory = x: not an absolute path, it has to begin with /");
+	assert_refused("[daemon]\nmachine-cgroup = x\n",
+		       "test.conf:2: machine-cgroup = x: write auto, none or an absolute path");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_without_a_file),
 		cmocka_unit_test(test_everything),
+		cmocka_unit_test(test_tenants),
+		cmocka_unit_test(test_domains),
 		cmocka_unit_test(test_wrong_values),
 		cmocka_unit_test(test_long_socket),
 		cmocka_unit_test(test_wrong_names),

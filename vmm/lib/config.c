@@ -30,11 +30,15 @@
 #define SECTION_MAX	49		/* what libinih, as Debian builds it, keeps of a name */
 #define LOG_SIZE_MIN	(64ULL << 10)
 #define LOG_SIZE_MAX	(1ULL << 30)
+/* Less is not worth asking for; more than virsh's users wait, and libvirt itself waits without end. */
+#define HOOK_MS_MIN	100
+#define HOOK_MS_MAX	60000
 #define UNSET		MEMTIDE_CONFIG_UNSET
 
 enum config_kind {
 	CONFIG_DAEMON,
 	CONFIG_VM,	/* [default] as well */
+	CONFIG_TENANT,
 };
 
 enum config_type {
@@ -48,6 +52,12 @@ enum config_type {
 	TYPE_BOOL,
 	TYPE_ADMISSION,
 	TYPE_OFFENDERS,
+	TYPE_FLOORS,
+	TYPE_HOOK_TIME,
+	TYPE_DIRECTORY,
+	TYPE_MACHINE,
+	TYPE_KSM,
+	TYPE_PAGES,
 };
 
 struct config_key {
@@ -69,6 +79,14 @@ static const struct config_key keys[] = {
 	{ "admission", CONFIG_DAEMON, TYPE_ADMISSION, offsetof(struct memtide_config, admission) },
 	{ "offenders", CONFIG_DAEMON, TYPE_OFFENDERS, offsetof(struct memtide_config, offenders) },
 	{ "dry-run", CONFIG_DAEMON, TYPE_BOOL, offsetof(struct memtide_config, dry_run) },
+	{ "floor-admission", CONFIG_DAEMON, TYPE_FLOORS, offsetof(struct memtide_config, floors) },
+	{ "hook-time", CONFIG_DAEMON, TYPE_HOOK_TIME, offsetof(struct memtide_config, hook_ms) },
+	{ "state-directory", CONFIG_DAEMON, TYPE_DIRECTORY, offsetof(struct memtide_config, state_directory) },
+	{ "machine-cgroup", CONFIG_DAEMON, TYPE_MACHINE, offsetof(struct memtide_config, machine_cgroup) },
+	{ "budget", CONFIG_TENANT, TYPE_SIZE, offsetof(struct memtide_config_tenant, budget) },
+	{ "shares", CONFIG_TENANT, TYPE_SHARES, offsetof(struct memtide_config_tenant, shares) },
+	{ "ksm", CONFIG_TENANT, TYPE_KSM, offsetof(struct memtide_config_tenant, ksm_off) },
+	{ "ksm-rate-pages", CONFIG_TENANT, TYPE_PAGES, offsetof(struct memtide_config_tenant, ksm_rate_pages) },
 	{ "floor", CONFIG_VM, TYPE_SIZE, offsetof(struct memtide_config_vm, floor) },
 	{ "maximum", CONFIG_VM, TYPE_SIZE, offsetof(struct memtide_config_vm, maximum) },
 	{ "start", CONFIG_VM, TYPE_SIZE, offsetof(struct memtide_config_vm, start) },
@@ -89,6 +107,7 @@ struct config_parser {
 	unsigned int line;
 	struct config_lines lines;	/* [daemon] and [default] */
 	struct config_lines *vm_lines;	/* as config.vms */
+	struct config_lines *tenant_lines;	/* as config.tenants */
 	int error;			/* the first one, and its line */
 	unsigned int error_line;
 	struct memtide_errtext errtext;
@@ -230,6 +249,36 @@ static int parse_shares(struct config_parser *parser, const char *key, const cha
 	return 0;
 }
 
+static int parse_pages(struct config_parser *parser, const char *key, const char *value, uint64_t *ret_pages)
+{
+	unsigned long long pages;
+	char *end;
+
+	errno = 0;
+	pages = strtoull(value, &end, 10);
+	if (!isdigit((unsigned char)*value) || *end || errno || !pages || pages > INT_MAX)
+		return parser_error(parser, "%s = %s: not a whole number of pages from 1 to %d", key, value, INT_MAX);
+	*ret_pages = pages;
+	return 0;
+}
+
+static int parse_hook_time(struct config_parser *parser, const char *key, const char *value, uint64_t *ret_ms)
+{
+	unsigned long long time;
+	char *end;
+
+	errno = 0;
+	time = strtoull(value, &end, 10);
+	if (!isdigit((unsigned char)*value) || errno || (strcmp(end, "ms") && strcmp(end, "s")))
+		return parser_error(parser, "%s = %s: not a time, write one as 500ms or 5s", key, value);
+	if (!strcmp(end, "s"))
+		time = time > HOOK_MS_MAX ? time : time * 1000;
+	if (time < HOOK_MS_MIN || time > HOOK_MS_MAX)
+		return parser_error(parser, "%s = %s: out of range 100ms to 60s", key, value);
+	*ret_ms = time;
+	return 0;
+}
+
 static int parse_bool(struct config_parser *parser, const char *key, const char *value, bool *ret_bool)
 {
 	if (!strcasecmp(value, "yes") || !strcasecmp(value, "true") || !strcasecmp(value, "on"))
@@ -276,6 +325,20 @@ static int parse_socket(struct config_parser *parser, const char *key, const cha
 	return replace_string(parser, value, ret_path);
 }
 
+static int parse_directory(struct config_parser *parser, const char *key, const char *value, char **ret_path)
+{
+	if (*value != '/')
+		return parser_error(parser, "%s = %s: not an absolute path, it has to begin with /", key, value);
+	return replace_string(parser, value, ret_path);
+}
+
+static int parse_machine(struct config_parser *parser, const char *key, const char *value, char **ret_path)
+{
+	if (*value != '/' && strcmp(value, "auto") && strcmp(value, "none"))
+		return parser_error(parser, "%s = %s: write auto, none or an absolute path", key, value);
+	return replace_string(parser, value, ret_path);
+}
+
 /* Every directory of a list has to be absolute. */
 static int parse_paths(struct config_parser *parser, const char *key, const char *value, char **ret_paths)
 {
@@ -296,6 +359,8 @@ static int parse_value(struct config_parser *parser, const struct config_key *ke
 {
 	static const char *const admissions[] = { "refuse", "throttle" };
 	static const char *const offenders[] = { "throttle", "kill" };
+	static const char *const floors[] = { "refuse", "warn" };
+	static const char *const ksm[] = { "tenant", "off" };
 	int choice = 0, r;
 
 	if (!*value)
@@ -325,6 +390,22 @@ static int parse_value(struct config_parser *parser, const struct config_key *ke
 		r = parse_choice(parser, key->name, value, offenders, &choice);
 		parser->config.offenders = choice;
 		return r;
+	case TYPE_FLOORS:
+		r = parse_choice(parser, key->name, value, floors, &choice);
+		parser->config.floors = choice;
+		return r;
+	case TYPE_HOOK_TIME:
+		return parse_hook_time(parser, key->name, value, ret_field);
+	case TYPE_DIRECTORY:
+		return parse_directory(parser, key->name, value, ret_field);
+	case TYPE_MACHINE:
+		return parse_machine(parser, key->name, value, ret_field);
+	case TYPE_KSM:
+		r = parse_choice(parser, key->name, value, ksm, &choice);
+		*(bool *)ret_field = choice;
+		return r;
+	case TYPE_PAGES:
+		return parse_pages(parser, key->name, value, ret_field);
 	}
 	return -EINVAL;
 }
@@ -370,10 +451,57 @@ static int find_vm(struct config_parser *parser, const char *name, size_t *ret_i
 	return 0;
 }
 
+static const struct memtide_config_tenant tenant_unset = {
+	.budget = UNSET,
+	.shares = UNSET,
+};
+
+static int find_tenant(struct config_parser *parser, const char *name, size_t *ret_index)
+{
+	struct memtide_config *config = &parser->config;
+	struct memtide_config_tenant *tenants;
+	struct config_lines *lines;
+
+	for (size_t i = config->nr_tenants; i-- > 0;) {
+		if (!strcmp(config->tenants[i].name, name)) {
+			*ret_index = i;
+			return 0;
+		}
+	}
+	tenants = reallocarray(config->tenants, config->nr_tenants + 1, sizeof(*tenants));
+	if (!tenants)
+		return parser_no_memory(parser);
+	config->tenants = tenants;
+	lines = reallocarray(parser->tenant_lines, config->nr_tenants + 1, sizeof(*lines));
+	if (!lines)
+		return parser_no_memory(parser);
+	parser->tenant_lines = lines;
+	tenants[config->nr_tenants] = tenant_unset;
+	lines[config->nr_tenants] = (struct config_lines) {};
+	tenants[config->nr_tenants].name = strdup(name);
+	if (!tenants[config->nr_tenants].name)
+		return parser_no_memory(parser);
+	*ret_index = config->nr_tenants++;
+	return 0;
+}
+
+/* What follows @kind and blanks in the name of a section, or NULL. */
+static const char *section_name(const char *section, const char *kind)
+{
+	size_t size = strlen(kind);
+
+	if (strncmp(section, kind, size) || (section[size] != ' ' && section[size] != '\t'))
+		return NULL;
+	section += size;
+	section += strspn(section, " \t");
+	return *section ? section : NULL;
+}
+
 /* Where a section's values go, and the lines they come from. */
 static int find_section(struct config_parser *parser, const char *section, enum config_kind *ret_kind,
 			void **ret_fields, struct config_lines **ret_lines)
 {
+	const char *name;
 	size_t index;
 	int r;
 
@@ -388,17 +516,29 @@ static int find_section(struct config_parser *parser, const char *section, enum 
 		*ret_fields = &parser->config.defaults;
 		return 0;
 	}
-	if (!strncmp(section, "vm ", 3) && section[3 + strspn(section + 3, " \t")]) {
-		r = find_vm(parser, section + 3 + strspn(section + 3, " \t"), &index);
+	name = section_name(section, "vm");
+	if (name) {
+		r = find_vm(parser, name, &index);
 		if (r < 0)
 			return r;
 		*ret_fields = &parser->config.vms[index];
 		*ret_lines = &parser->vm_lines[index];
 		return 0;
 	}
+	name = section_name(section, "tenant");
+	if (name) {
+		r = find_tenant(parser, name, &index);
+		if (r < 0)
+			return r;
+		*ret_kind = CONFIG_TENANT;
+		*ret_fields = &parser->config.tenants[index];
+		*ret_lines = &parser->tenant_lines[index];
+		return 0;
+	}
 	if (!*section)
 		return parser_error(parser, "a key before the first section, begin with [daemon]");
-	return parser_error(parser, "unknown section [%s], known are [daemon], [default] and [vm NAME]", section);
+	return parser_error(parser, "unknown section [%s], known are [daemon], [default], [tenant NAME] and [vm NAME]",
+			    section);
 }
 
 static int unknown_key(struct config_parser *parser, const char *section, const char *name, enum config_kind kind)
@@ -549,6 +689,8 @@ static int set_defaults(struct config_parser *parser)
 		.log_size = 16ULL << 20,
 		.admission = MEMTIDE_ADMISSION_THROTTLE,
 		.offenders = MEMTIDE_OFFENDERS_THROTTLE,
+		.floors = MEMTIDE_FLOORS_REFUSE,
+		.hook_ms = 5000,
 		.defaults = {
 			.floor = 256ULL << 20,
 			.maximum = UNSET,
@@ -559,7 +701,9 @@ static int set_defaults(struct config_parser *parser)
 	if (replace_string(parser, "fair", &config->policy) < 0 ||
 	    replace_string(parser, MEMTIDE_POLICY_PATH, &config->policy_path) < 0 ||
 	    replace_string(parser, MEMTIDE_VMM_PATH, &config->vmm_socket) < 0 ||
-	    replace_string(parser, MEMTIDE_CONTROL_PATH, &config->control_socket) < 0)
+	    replace_string(parser, MEMTIDE_CONTROL_PATH, &config->control_socket) < 0 ||
+	    replace_string(parser, "/var/lib/memtide", &config->state_directory) < 0 ||
+	    replace_string(parser, "auto", &config->machine_cgroup) < 0)
 		return parser->error;
 	return 0;
 }
@@ -590,6 +734,7 @@ int memtide_config_parse(const char *text, const char *name, struct memtide_conf
 
 	r = parser_run(&parser);
 	free(parser.vm_lines);
+	free(parser.tenant_lines);
 	if (r < 0) {
 		memtide_config_free(&parser.config);
 		return memtide_errtext_set(errtext, r, "%s", parser.errtext.text);
@@ -660,6 +805,11 @@ void memtide_config_free(struct memtide_config *config)
 	free(config->vmm_socket);
 	free(config->control_socket);
 	free(config->group);
+	free(config->state_directory);
+	free(config->machine_cgroup);
+	for (size_t i = 0; i < config->nr_tenants; i++)
+		free(config->tenants[i].name);
+	free(config->tenants);
 	*config = (struct memtide_config) {};
 }
 
@@ -714,4 +864,12 @@ int memtide_config_vm(const struct memtide_config *config, const char *name, con
 		return r;
 	*ret_vm = vm;
 	return 0;
+}
+
+const struct memtide_config_tenant *memtide_config_tenant(const struct memtide_config *config, const char *name)
+{
+	for (size_t i = 0; i < config->nr_tenants; i++)
+		if (!strcmp(config->tenants[i].name, name))
+			return &config->tenants[i];
+	return NULL;
 }

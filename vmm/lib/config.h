@@ -14,12 +14,25 @@
  *	admission = throttle		no room for a VM's maximum at its start: "refuse" it, or "throttle" it
  *	offenders = throttle		a VM above its ceiling is held back ("throttle") or killed ("kill")
  *	dry-run = no			decide and log, but do nothing
+ *	floor-admission = refuse	a VM is started whose floor does not fit the budget any more: "refuse" it, or "warn"
+ *					and cut the floor to what is left
+ *	hook-time = 5s			how long the libvirt hook may take at most, 100ms to 60s; most of it is for making
+ *					room before a VM starts
+ *	state-directory = /var/lib/memtide	what has to outlive the daemon: domains that run, numbers of tenants
+ *	machine-cgroup = auto		the cgroup that libvirt's VMs are in, closed to KSM by default as soon as there is a
+ *					VM with a tenant or <ksm>: a folder, "auto", or "none" to leave it open
  *
  *	[default]			for every VM
  *	floor = 256M
  *	maximum = 4G			the VM's RAM if unset
  *	start = 512M			its ceiling where it must start throttled; its floor if unset
  *	shares = 100
+ *
+ *	[tenant NAME]			for the VMs of one tenant, as their libvirt domains name it
+ *	budget = 16G			what all of them together may be guaranteed, and have; no limit if unset
+ *	shares = 200			of each that does not say otherwise; from [default] if unset
+ *	ksm = tenant			which of their pages merge: "tenant", with each other; "off", none
+ *	ksm-rate-pages = 25600		pages of each VM that one pass of ksmd scans at most; no limit if unset
  *
  *	[vm NAME]			for one VM, by its name or UUID; what is unset comes from [default]
  *	floor = 1G
@@ -49,7 +62,20 @@ enum memtide_offenders {
 	MEMTIDE_OFFENDERS_KILL,		/* memory.max as well */
 };
 
+enum memtide_floors {
+	MEMTIDE_FLOORS_REFUSE,
+	MEMTIDE_FLOORS_WARN,
+};
+
 /* Sizes in bytes. */
+struct memtide_config_tenant {
+	char *name;
+	uint64_t budget;	/* MEMTIDE_CONFIG_UNSET if unset, as is the next */
+	uint64_t shares;
+	bool ksm_off;
+	uint64_t ksm_rate_pages;	/* 0: no limit */
+};
+
 struct memtide_config_vm {
 	char *name;		/* NULL in [default] */
 	uint64_t floor;		/* MEMTIDE_CONFIG_UNSET if unset, as are the next three */
@@ -71,9 +97,15 @@ struct memtide_config {
 	enum memtide_admission admission;
 	enum memtide_offenders offenders;
 	bool dry_run;
+	enum memtide_floors floors;
+	uint64_t hook_ms;
+	char *state_directory;
+	char *machine_cgroup;	/* "auto", "none" or an absolute path */
 	struct memtide_config_vm defaults;	/* nothing is unset but maximum and start */
 	struct memtide_config_vm *vms;
 	size_t nr_vms;
+	struct memtide_config_tenant *tenants;
+	size_t nr_tenants;
 };
 
 /**
@@ -108,5 +140,8 @@ void memtide_config_free(struct memtide_config *config);
  */
 int memtide_config_vm(const struct memtide_config *config, const char *name, const char *uuid, uint64_t ram,
 		      struct memtide_config_vm *ret_vm, struct memtide_errtext *errtext);
+
+/* The section of tenant @name, or NULL. */
+const struct memtide_config_tenant *memtide_config_tenant(const struct memtide_config *config, const char *name);
 
 #endif /* MEMTIDE_CONFIG_H */
