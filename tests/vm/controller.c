@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* See controller.h. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -24,6 +25,7 @@ struct controller {
 	char log[512];
 	char vmm[96];
 	char control[96];
+	char state[96];
 	int socket;
 	int next_id;
 };
@@ -37,8 +39,8 @@ static int write_config(const struct controller *c, const char *text)
 		fprintf(stderr, "controller: %s\n", build ? strerror(errno) : "LAB_BUILD is not set: run this through ./lab");
 		return -EINVAL;
 	}
-	fprintf(f, "[daemon]\nvmm-socket = %s\ncontrol-socket = %s\npolicy-path = %s/bpf\n%s\n", c->vmm, c->control, build,
-		text);
+	fprintf(f, "[daemon]\nvmm-socket = %s\ncontrol-socket = %s\nstate-directory = %s\npolicy-path = %s/bpf\n%s\n",
+		c->vmm, c->control, c->state, build, text);
 	fclose(f);
 	return 0;
 }
@@ -113,6 +115,7 @@ int controller_start(const char *config, struct controller **ret_controller)
 	snprintf(c->config, sizeof(c->config), "%s/memtided.conf", c->dir);
 	snprintf(c->vmm, sizeof(c->vmm), "%s/vmm.sock", c->dir);
 	snprintf(c->control, sizeof(c->control), "%s/control.sock", c->dir);
+	snprintf(c->state, sizeof(c->state), "%s/state", c->dir);
 	snprintf(c->log, sizeof(c->log), "%s/memtided.log", getenv("LAB_LOGS") ? getenv("LAB_LOGS") : ".");
 	r = controller_restart(c, config);
 	if (r)
@@ -131,6 +134,19 @@ void controller_kill(struct controller *c)
 	c->pid = 0;
 }
 
+static void remove_folder(const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir)))
+		if (entry->d_name[0] != '.')
+			unlinkat(dirfd(dir), entry->d_name, 0);
+	if (dir)
+		closedir(dir);
+	rmdir(path);
+}
+
 static void remove_files(const struct controller *c)
 {
 	static const char *const names[] = { "memtided.conf", "vmm.sock", "control.sock", "vmm.sock.lock", "control.sock.lock" };
@@ -140,6 +156,9 @@ static void remove_files(const struct controller *c)
 		snprintf(path, sizeof(path), "%s/%s", c->dir, names[i]);
 		unlink(path);
 	}
+	snprintf(path, sizeof(path), "%s/domains", c->state);
+	remove_folder(path);
+	remove_folder(c->state);
 	rmdir(c->dir);
 }
 
@@ -170,6 +189,16 @@ pid_t controller_pid(const struct controller *c)
 const char *controller_vmm_socket(const struct controller *c)
 {
 	return c->vmm;
+}
+
+const char *controller_config(const struct controller *c)
+{
+	return c->config;
+}
+
+const char *controller_state(const struct controller *c)
+{
+	return c->state;
 }
 
 const char *controller_control_socket(const struct controller *c)

@@ -12,7 +12,7 @@
 struct controller;
 
 /*
- * Starts memtided with @config, the text of its configuration file, where %s-free lines for sockets and policy path are
+ * Starts memtided with @config, the text of its configuration file, where %s-free lines for sockets, state and policy path are
  * added by this function, and waits until it answers.
  */
 int controller_start(const char *config, struct controller **ret_controller);
@@ -27,6 +27,9 @@ pid_t controller_pid(const struct controller *controller);
 /* Where VMs connect: vm_options.vmm_socket. */
 const char *controller_vmm_socket(const struct controller *controller);
 const char *controller_control_socket(const struct controller *controller);
+/* Its configuration file, and the folder of what outlives it, which goes with controller_stop(). */
+const char *controller_config(const struct controller *controller);
+const char *controller_state(const struct controller *controller);
 
 /* One call; @params is consumed and may be NULL.  -EREMOTEIO for an error answer, which is said. */
 int controller_call(struct controller *controller, const char *method, json_t *params, json_t **ret_result);

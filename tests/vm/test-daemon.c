@@ -638,9 +638,10 @@ static void test_reload(void **state)
 	file = fopen(path, "we");
 	assert_non_null(file);
 	fprintf(file,
-		"[daemon]\nvmm-socket = %s\ncontrol-socket = %s\nbudget = 2G\npolicy = none\n[default]\nfloor = "
-		"96M\n",
-		controller_vmm_socket(f->controller), controller_control_socket(f->controller));
+		"[daemon]\nvmm-socket = %s\ncontrol-socket = %s\nstate-directory = %s\nbudget = 2G\npolicy = none\n"
+		"[default]\nfloor = 96M\n",
+		controller_vmm_socket(f->controller), controller_control_socket(f->controller),
+		controller_state(f->controller));
 	fclose(file);
 	kill(controller_pid(f->controller), SIGHUP);
 	wait_number(f, NULL, "budget", 2048 * MIB, 2048 * MIB);

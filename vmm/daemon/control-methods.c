@@ -6,6 +6,7 @@
 #include "control-methods.h"
 
 #include "control.h"
+#include "control-domain.h"
 #include "control-policy.h"
 #include "control-reply.h"
 #include "control-show.h"
@@ -297,6 +298,9 @@ static void release_or_adopt(struct control_request *request, bool release)
 				    ledger->budget >> 20, vm->ledger.charged >> 20);
 		return;
 	}
+	/* Back in management it is as configuration and domain say, whatever was set by hand before. */
+	if (!release && vm->set_by_hand && !vm_own_terms(vm, NULL))
+		vm->set_by_hand = false;
 	manager_note(vm->manager, DECISION_CONTROL, LOG_LEVEL_INFO, vm,
 		     release ? "released: all its memory back, then left alone" : "managed again");
 	reply_vm(request, vm);
@@ -403,6 +407,13 @@ static const struct method {
 	{ "policy.list", control_policy_list, false },
 	{ "policy.show", control_policy_show, false },
 	{ "policy.load", control_policy_load, true },
+	{ "domain.prepare", control_domain_prepare, true },
+	{ "domain.started", control_domain_started, true },
+	{ "domain.stopped", control_domain_stopped, true },
+	{ "domain.release", control_domain_stopped, true },
+	{ "domain.reconnect", control_domain_reconnect, true },
+	{ "domain.metadata", control_domain_metadata, true },
+	{ "domain.list", control_domain_list, false },
 	{ "pause", method_pause, true },
 	{ "resume", method_resume, true },
 	{ "log", method_log, false },

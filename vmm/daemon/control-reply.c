@@ -12,6 +12,30 @@
 /* Longer than anything the daemon has to say but a verifier's log, which comes as data. */
 #define MESSAGE_MAX	1024
 
+void control_later(const struct control_request *request, struct control_later *ret_later)
+{
+	*ret_later = (struct control_later){
+		.client = control_client_number(request->client), .id = json_incref(request->id),
+	};
+}
+
+bool control_later_find(struct manager *manager, const struct control_later *later,
+			struct control_request *ret_request)
+{
+	struct control_client *client = later->client ? control_client_find(manager, later->client) : NULL;
+
+	if (!client)
+		return false;
+	*ret_request = (struct control_request){ .client = client, .id = later->id };
+	return true;
+}
+
+void control_later_drop(struct control_later *later)
+{
+	json_decref(later->id);
+	*later = (struct control_later){ 0 };
+}
+
 static void send_json(const struct control_request *request, json_t *json)
 {
 	char *text = json_dumps(json, JSON_COMPACT | JSON_ENSURE_ASCII);

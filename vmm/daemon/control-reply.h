@@ -10,12 +10,27 @@
 #include "json-text.h"
 
 struct control_client;
+struct manager;
 
 struct control_request {
 	struct control_client *client;
 	json_t *id;		/* borrowed; NULL: a notification, which is not answered */
 	json_t *params;		/* borrowed; an object or NULL */
 };
+
+/* A request that is answered in a later turn; begins as zeroes, which is none. */
+struct control_later {
+	uint64_t client;
+	json_t *id;
+};
+
+/* Keep what is needed for answering @request later. */
+void control_later(const struct control_request *request, struct control_later *ret_later);
+/* The request again.  Returns false where there is none, or its client has hung up. */
+bool control_later_find(struct manager *manager, const struct control_later *later,
+			struct control_request *ret_request);
+/* It is answered, or never will be. */
+void control_later_drop(struct control_later *later);
 
 /*
  * Each of these answers @request for good.  @result is consumed; @data may be NULL, else it is consumed.

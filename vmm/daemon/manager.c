@@ -9,6 +9,7 @@
 #include "exits.h"
 #include "notify.h"
 #include "policy.h"
+#include "store.h"
 #include "vm.h"
 #include "vmm-socket.h"
 
@@ -94,6 +95,7 @@ void manager_remove_vm(struct manager *manager, struct vm *vm)
 void manager_room_changed(struct manager *manager)
 {
 	relief_room(manager);
+	domains_room(manager);
 }
 
 void manager_update_budget(struct manager *manager, bool host_pressed)
@@ -161,6 +163,8 @@ static int check_restart(const struct memtide_config *old, const struct memtide_
 {
 	if (strcmp(old->vmm_socket, new->vmm_socket) || strcmp(old->control_socket, new->control_socket))
 		return memtide_errtext_set(errtext, -EBUSY, "other sockets need a restart");
+	if (strcmp(old->state_directory, new->state_directory))
+		return memtide_errtext_set(errtext, -EBUSY, "another state-directory needs a restart");
 	if (old->log_size != new->log_size)
 		return memtide_errtext_set(errtext, -EBUSY, "another log-size needs a restart");
 	if (strcmp(old->policy, new->policy))
@@ -177,8 +181,8 @@ static int reload_terms(struct manager *manager, const struct memtide_config *co
 
 	for (uint32_t i = 0; i < manager->nr_vms; i++) {
 		struct vm *vm = manager->vms[i];
-		int r = memtide_config_vm(config, vm->name, vm->has_uuid ? vm->uuid_text : NULL,
-					  vm->ledger.terms.ram, &terms[i], errtext);
+		int r = domains_terms(manager, config, vm->name, vm->has_uuid ? vm->uuid_text : NULL,
+				      vm->ledger.terms.ram, &terms[i], errtext);
 
 		if (r < 0)
 			return r;
@@ -425,6 +429,8 @@ static int set_up(struct manager *manager, struct memtide_errtext *errtext)
 		r = worker_new(manager->loop, "limits", &manager->limits);
 	if (r >= 0)
 		r = worker_new(manager->loop, "loader", &manager->loader);
+	if (r >= 0)
+		r = store_new(manager->loop, manager->config.state_directory, &manager->store);
 	manager->vms = calloc(BALANCE_MAX_VMS, sizeof(*manager->vms));
 	if (r >= 0 && !manager->vms)
 		r = -ENOMEM;
@@ -432,6 +438,7 @@ static int set_up(struct manager *manager, struct memtide_errtext *errtext)
 		return memtide_errtext_set(errtext, r, "cannot start: %s", strerror(-r));
 	memtide_ledger_init(&manager->ledger, manager->config.budget, manager->config.reserve);
 	manager_update_budget(manager, false);
+	domains_load(manager);
 	open_pressure(manager);
 	open_exits(manager);
 	return start_policy(manager, errtext);
@@ -493,6 +500,8 @@ void manager_free(struct manager *manager)
 	manager->paused = true;
 	while (manager->nr_vms)
 		vm_free(manager->vms[manager->nr_vms - 1]);
+	domains_free(manager);
+	store_free(manager->store);
 	worker_free(manager->limits);
 	worker_free(manager->loader);
 	if (manager->loop) {

@@ -11,6 +11,7 @@
 
 #include "config.h"
 #include "decision-log.h"
+#include "domains.h"
 #include "histogram.h"
 #include "host.h"
 #include "ledger.h"
@@ -21,6 +22,7 @@
 
 struct control_server;
 struct memtide_policy;
+struct store;
 struct vm;
 struct vmm_server;
 
@@ -42,6 +44,7 @@ struct manager {
 	struct vm **vms;		/* by row of the balance table, BALANCE_MAX_VMS of them */
 	uint32_t nr_vms;
 	uint64_t next_vm_id;
+	struct domains domains;
 
 	struct host host;
 	struct relief relief;
@@ -55,6 +58,7 @@ struct manager {
 
 	struct worker *limits;
 	struct worker *loader;
+	struct store *store;
 	struct vmm_server *vmm;
 	struct control_server *control;
 	struct loop_source signals;

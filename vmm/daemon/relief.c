@@ -207,7 +207,7 @@ static bool is_coming(const struct vm *vm)
 /* How much is waited for beyond what is already coming down. */
 static uint64_t missing(struct manager *manager)
 {
-	uint64_t wanted = 0, coming = 0;
+	uint64_t wanted = domains_missing(manager), coming = 0;
 
 	for (struct vm *vm = manager->relief.first; vm; vm = vm->next_waiting) {
 		struct decide_vm view = vm_decide_view(vm);
@@ -265,6 +265,11 @@ static bool anything_coming(const struct manager *manager)
 	return false;
 }
 
+static bool anybody_waits(const struct manager *manager)
+{
+	return manager->relief.first || manager->domains.waiting;
+}
+
 static void set_timer(struct manager *manager, uint64_t at_ns)
 {
 	struct loop_timer *timer = &manager->relief.timer;
@@ -274,13 +279,13 @@ static void set_timer(struct manager *manager, uint64_t at_ns)
 }
 
 /* Those who wait get an answer: something is coming, or there is nothing to be had. */
-static void search(struct manager *manager)
+void relief_search(struct manager *manager)
 {
 	struct relief *relief = &manager->relief;
 	uint64_t now = loop_now(manager->loop);
 	bool searching = relief->search_until_ns != 0;
 
-	if (!relief->first)
+	if (!anybody_waits(manager))
 		return;
 	if (!searching && now - relief->last_search_ns < SEARCH_EVERY_NS && relief->last_search_ns) {
 		set_timer(manager, relief->last_search_ns + SEARCH_EVERY_NS);
@@ -294,6 +299,8 @@ static void search(struct manager *manager)
 		return;
 	}
 	relief->search_until_ns = 0;
+	if (!anything_coming(manager))
+		domains_no_more(manager);
 	/* What nobody owes may still be spare: that is for the policy to say, and its round is on its way. */
 	if (!manager->policy && !anything_coming(manager))
 		deny_all(manager);
@@ -309,7 +316,7 @@ static void relief_expired(struct loop_timer *timer)
 
 	while (relief->first && now - relief->first->waiting_ns >= WAIT_NS)
 		deny(relief->first);
-	search(manager);
+	relief_search(manager);
 }
 
 int relief_init(struct manager *manager)
@@ -343,7 +350,7 @@ void relief_claim(struct vm *vm, uint64_t wanted)
 		return;
 	}
 	enqueue(vm);
-	search(manager);
+	relief_search(manager);
 }
 
 void relief_pause(struct manager *manager)
@@ -367,13 +374,13 @@ void relief_room(struct manager *manager)
 		if (!grant(vm, VIRTIO_TIDE_PATH_DONOR))
 			dequeue(vm);
 	}
-	if (manager->relief.first)
+	if (anybody_waits(manager))
 		set_timer(manager, loop_now(manager->loop) + SEARCH_EVERY_NS);
 }
 
 void relief_answered(struct manager *manager)
 {
 	/* Not from within: the answer may have been read by a search. */
-	if (manager->relief.first && manager->relief.search_until_ns)
+	if (anybody_waits(manager) && manager->relief.search_until_ns)
 		set_timer(manager, loop_now(manager->loop));
 }

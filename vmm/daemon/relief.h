@@ -37,6 +37,9 @@ void relief_pause(struct manager *manager);
 /* There may be room now: grant to those that wait. */
 void relief_room(struct manager *manager);
 
+/* A domain that is about to start waits for room: ask who may give, as for a VM under pressure. */
+void relief_search(struct manager *manager);
+
 /* A guest has answered a refresh that donors are searched with. */
 void relief_answered(struct manager *manager);
 

@@ -98,6 +98,18 @@ int vm_change_terms(struct vm *vm, uint64_t floor, uint64_t maximum, uint32_t sh
 	return 0;
 }
 
+int vm_own_terms(struct vm *vm, struct memtide_errtext *errtext)
+{
+	struct memtide_config_vm terms;
+	int r;
+
+	r = domains_terms(vm->manager, &vm->manager->config, vm->name, vm->has_uuid ? vm->uuid_text : NULL,
+			  vm->ledger.terms.ram, &terms, errtext);
+	if (r < 0)
+		return r;
+	return vm_change_terms(vm, terms.floor, terms.maximum, (uint32_t)terms.shares, errtext);
+}
+
 /*
  * Telling
  */

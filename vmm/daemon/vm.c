@@ -189,6 +189,19 @@ static void find_cgroup(struct vm *vm)
 		vm->cgroup[0] = '\0';
 }
 
+/* To what the others' floors have left of the budget. */
+static void cut_floor(struct vm *vm, struct memtide_ledger_terms *terms)
+{
+	const struct memtide_ledger *ledger = &vm->manager->ledger;
+	uint64_t left = ledger->budget > ledger->floors ? ledger->budget - ledger->floors : 0;
+
+	manager_note(vm->manager, DECISION_VM, LOG_LEVEL_WARNING, vm,
+		     "its floor of %" PRIu64 " MiB and the others' of %" PRIu64 " MiB do not fit the budget of %" PRIu64
+		     " MiB: cut to %" PRIu64 " MiB", terms->floor >> 20, ledger->floors >> 20, ledger->budget >> 20,
+		     left >> 20);
+	terms->floor = vm->terms.floor = left;
+}
+
 /* The ledger's entry: recovered where something runs already, admitted where it is about to start. */
 static int enter_ledger(struct vm *vm, struct memtide_errtext *errtext)
 {
@@ -206,13 +219,20 @@ static int enter_ledger(struct vm *vm, struct memtide_errtext *errtext)
 	bool refuse = vm->manager->config.admission == MEMTIDE_ADMISSION_REFUSE;
 	struct memtide_grant grant;
 	bool granted;
+	uint64_t held = domains_hand_over(vm);
 	int r;
 
+	if (terms.start < held)
+		terms.start = held < terms.maximum ? held : terms.maximum;
 	if (vm->limit && !cgroup_read(vm->cgroup, "memory.high", &limit) && limit != UINT64_MAX)
 		limit = limit > overhead ? limit - overhead : 0;
 	granted = !memtide_grant_read(vm->counters_region.start, &grant);
 	if (!granted && !(vm->counters.flags & TIDE_COUNTERS_DRIVER_OK)) {
 		r = memtide_ledger_admit(ledger, &vm->ledger, &terms);
+		if (r == -EDQUOT && vm->manager->config.floors == MEMTIDE_FLOORS_WARN) {
+			cut_floor(vm, &terms);
+			r = memtide_ledger_admit(ledger, &vm->ledger, &terms);
+		}
 		if (r == -EDQUOT)
 			return memtide_errtext_set(errtext, r,
 						   "its floor of %" PRIu64 " MiB and the others' of %" PRIu64
@@ -310,8 +330,8 @@ int vm_new(struct manager *manager, struct memtide_hello *hello, pid_t pid, int 
 	vm->manager = manager;
 	vm->process.fd = vm->socket.fd = vm->call_fd = vm->doorbell.source.fd = vm->notify.source.fd = -1;
 	name_vm(vm, hello, pid);
-	r = memtide_config_vm(&manager->config, vm->name, vm->has_uuid ? vm->uuid_text : NULL, hello->ram_bytes,
-			      &vm->terms, errtext);
+	r = domains_terms(manager, &manager->config, vm->name, vm->has_uuid ? vm->uuid_text : NULL, hello->ram_bytes,
+			  &vm->terms, errtext);
 	if (r < 0)
 		goto undo;
 	r = map_regions(vm, hello, errtext);
@@ -336,6 +356,7 @@ int vm_new(struct manager *manager, struct memtide_hello *hello, pid_t pid, int 
 	}
 	/* Mapped and taken over: what is left in the hello are the memfds. */
 	memtide_hello_close(hello);
+	domains_vm_came(vm);
 	start_managing(vm);
 	*ret = vm;
 	return 0;
@@ -350,6 +371,7 @@ void vm_free(struct vm *vm)
 	struct manager *manager = vm->manager;
 
 	relief_forget(vm);
+	domains_vm_gone(vm);
 	if (vm->lowering)
 		vm_lowering_ends(vm, false);
 	manager_remove_vm(manager, vm);

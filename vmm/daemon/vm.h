@@ -24,6 +24,7 @@
 #include "region.h"
 #include "ring.h"
 
+struct domain;
 struct limit;
 struct manager;
 
@@ -64,6 +65,8 @@ struct vm {
 	uint8_t uuid[16];
 	bool has_uuid;
 	char uuid_text[MEMTIDE_UUID_TEXT];
+
+	struct domain *domain;		/* libvirt's, or NULL: none that is known */
 
 	pid_t pid;
 	struct loop_source process;	/* pidfd: readable when the process is dead */
@@ -185,6 +188,9 @@ int vm_set(struct vm *vm, uint64_t ceiling, uint64_t target, enum memtide_ledger
 int vm_release(struct vm *vm, bool release);
 int vm_change_terms(struct vm *vm, uint64_t floor, uint64_t maximum, uint32_t shares,
 		    struct memtide_errtext *errtext);
+
+/* Terms as its domain and the configuration have them now.  As vm_change_terms(). */
+int vm_own_terms(struct vm *vm, struct memtide_errtext *errtext);
 
 /* Take the next steps of what is under way, as far as they go without waiting. */
 void vm_step(struct vm *vm);

@@ -18,8 +18,21 @@
  *   vm.show { vm }	-> vm, with "stats": { ... guest statistics ... } and "decisions": [ its last ten log
  *			   entries, as far as they are among the newest 2,048 of all ]
  *   vm.set { vm, floor?, maximum?, shares? }	-> vm	(sizes in bytes)
+ *		     Goes before what its domain and the configuration say, until it is adopted after a release.
  *   vm.release { vm }	-> vm	all memory back to the VM, then left alone
  *   vm.adopt { vm }	-> vm	managed again after a release
+ *   domain.prepare { domain, time_ms? }	-> { verdict: "start", message (a warning, or ""), held, missing (of
+ *		     what it is entitled to), took_ms } or { verdict: "refuse", message }.  A domain is about to
+ *		     start: its floor is admitted, and room is held for it and made by asking others, for time_ms at
+ *		     most (default 5000).
+ *   domain.started { domain, pid? }, domain.reconnect { domain, pid? }	-> { known, stored }	it runs, whether or not
+ *		     its start was heard of; never refused
+ *   domain.stopped { uuid }, domain.release { uuid }	-> { known, stored }	it has ended; harmless where it is not
+ *		     known
+ *   domain.metadata { uuid, policy }	-> { stored }	a new policy while it runs, null for none: all of it holds, or
+ *		     it is refused and the old one stays
+ *   domain.list {}	-> { domains: [ { name, uuid, phase ("prepared"|"running"), why, device, pid, vm (its id, or
+ *		     null), memory, held, obstacles, policy } ... ] }
  *   policy.list {}	-> { policies: [ { name, file, family, active, about } ... ] }
  *   policy.show { policy }	-> { name, file, family, active, about, runs, run_ns_avg, knobs: [ { name, type,
  *				     value, initial (the policy's own), min, max, about } ... ] }
@@ -37,6 +50,9 @@
  *	 seconds old), enforced, stats_age_ms, pressure, oom_kills, relief: as in status, connected, moving (a
  *	 lowering is under way), unused_grants (in a row), doorbell_floods }
  *	state: "starting" (no driver yet) | "managed" | "stalled" | "inhibited" | "released" | "unanswering"
+ *
+ * domain: as vmm/lib/domain-json.h has it, without lines.  What is answered is in a file and holds for a memtided
+ *	 that is started again; "stored" is false where that could not be written.
  *
  * entry: { seq, time_ms, kind, vm, trigger, policy, rule, reason, bounds, inputs: { ... }, target_before, target,
  *	    ceiling_before, ceiling, achieved (usable when it ended, null while under way), took_ms, message }

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Requests are checked here and carried out in domains.h; what changes a file is answered when that is written.
+ */
+#include "control-domain.h"
+
+#include "control.h"
+#include "control-reply.h"
+#include "control-socket.h"
+#include "domain-json.h"
+#include "domains.h"
+#include "manager.h"
+#include "vm.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How long an answer to domain.prepare is waited for where the request does not say. */
+#define PREPARE_MS	5000
+#define PREPARE_MS_MAX	60000
+
+/*
+ * Answers that wait for a file
+ */
+
+struct answer {
+	struct manager *manager;
+	struct control_later later;
+	json_t *result;
+};
+
+static void answer_now(void *arg, int error)
+{
+	struct answer *answer = arg;
+	struct control_request request;
+
+	json_object_set_new(answer->result, "stored", json_boolean(!error));
+	if (control_later_find(answer->manager, &answer->later, &request))
+		control_reply(&request, json_incref(answer->result));
+	control_later_drop(&answer->later);
+	json_decref(answer->result);
+	free(answer);
+}
+
+/* NULL: answered already. */
+static struct answer *answer_later(struct control_request *request, json_t *result)
+{
+	struct answer *answer = calloc(1, sizeof(*answer));
+
+	if (!answer) {
+		json_decref(result);
+		control_reply_error(request, MEMTIDE_ERROR_BUSY, "no memory");
+		return NULL;
+	}
+	answer->manager = control_client_manager(request->client);
+	answer->result = result;
+	control_later(request, &answer->later);
+	return answer;
+}
+
+/*
+ * Parameters.  Each returns false where it has answered already.
+ */
+
+static bool domain_param(struct control_request *request, struct memtide_domain *ret_about)
+{
+	struct memtide_errtext errtext;
+
+	if (!memtide_domain_from_json(json_object_get(request->params, "domain"), ret_about, &errtext))
+		return true;
+	control_reply_error(request, MEMTIDE_ERROR_PARAMS, "\"domain\": %s", errtext.text);
+	return false;
+}
+
+static bool uuid_param(struct control_request *request, char ret_uuid[static 37])
+{
+	if (memtide_domain_uuid(json_string_value(json_object_get(request->params, "uuid")), ret_uuid))
+		return true;
+	control_reply_error(request, MEMTIDE_ERROR_PARAMS, "\"uuid\" is missing: a domain's UUID");
+	return false;
+}
+
+/*
+ * Methods
+ */
+
+void control_domain_prepare(struct control_request *request)
+{
+	const json_t *time = json_object_get(request->params, "time_ms");
+	json_int_t ms = time ? json_integer_value(time) : PREPARE_MS;
+	struct memtide_domain about;
+
+	if (!domain_param(request, &about))
+		return;
+	if (ms < 0 || ms > PREPARE_MS_MAX) {
+		control_reply_error(request, MEMTIDE_ERROR_PARAMS, "\"time_ms\" has to be from 0 to %d",
+				    PREPARE_MS_MAX);
+		return;
+	}
+	domain_prepare(request, &about, (uint64_t)ms * NSEC_PER_MSEC);
+}
+
+static struct vm *find_vm(const struct manager *manager, const char *uuid)
+{
+	for (uint32_t i = 0; i < manager->nr_vms; i++)
+		if (manager->vms[i]->has_uuid && !strcasecmp(manager->vms[i]->uuid_text, uuid))
+			return manager->vms[i];
+	return NULL;
+}
+
+/* A VM that was there before its domain was known: it gets the policy now. */
+static void meet(struct domain *domain, struct vm *vm)
+{
+	struct memtide_errtext errtext = { .text = "" };
+
+	domains_vm_came(vm);
+	if (!vm->set_by_hand && vm_own_terms(vm, &errtext) < 0)
+		manager_note(vm->manager, DECISION_VM, LOG_LEVEL_WARNING, vm,
+			     "the policy of its domain is not in force: %.180s", errtext.text);
+}
+
+/* It runs, whether or not its start was heard of. */
+static void domain_is_there(struct control_request *request, const char *how)
+{
+	struct manager *manager = control_client_manager(request->client);
+	json_int_t pid = json_integer_value(json_object_get(request->params, "pid"));
+	struct memtide_domain about;
+	struct answer *answer;
+	struct domain *domain;
+	bool known;
+
+	if (!domain_param(request, &about))
+		return;
+	domain = domain_find(manager, about.uuid);
+	known = domain;
+	if (!known)
+		domain = domain_new(manager, &about);
+	answer = domain ? answer_later(request, json_pack("{s:b}", "known", known)) : NULL;
+	if (!answer)
+		return;
+	if (!known)
+		manager_note(manager, DECISION_VM, LOG_LEVEL_INFO, NULL, "domain %.64s was found running (%s)",
+			     about.name, how);
+	domain_runs(domain, (pid_t)pid);
+	if (!domain->vm && find_vm(manager, about.uuid))
+		meet(domain, find_vm(manager, about.uuid));
+	else if (!domain->vm && !domain->about.limits.tide_device)
+		domain_hold_all(domain);
+	domain_save(domain, answer_now, answer);
+	manager_room_changed(manager);
+}
+
+void control_domain_started(struct control_request *request)
+{
+	domain_is_there(request, "started");
+}
+
+void control_domain_reconnect(struct control_request *request)
+{
+	domain_is_there(request, "reconnect");
+}
+
+void control_domain_stopped(struct control_request *request)
+{
+	struct manager *manager = control_client_manager(request->client);
+	struct answer *answer;
+	struct domain *domain;
+	char uuid[37];
+
+	if (!uuid_param(request, uuid))
+		return;
+	domain = domain_find(manager, uuid);
+	answer = answer_later(request, json_pack("{s:b}", "known", domain != NULL));
+	if (!answer)
+		return;
+	if (domain)
+		domain_end(domain, "it has stopped", answer_now, answer);
+	else
+		answer_now(answer, 0);
+}
+
+/*
+ * A change of policy while it runs
+ */
+
+/* Terms by the policy that @domain has now, all or nothing. */
+static int apply_terms(struct domain *domain, struct memtide_errtext *errtext)
+{
+	if (domain->vm && domain->vm->set_by_hand)
+		return 0;
+	if (domain->vm)
+		return vm_own_terms(domain->vm, errtext);
+	if (domain->phase == DOMAIN_PREPARED || domain->about.limits.tide_device)
+		return domain_hold(domain, false, errtext);
+	domain_hold_all(domain);
+	return 0;
+}
+
+static int change_policy(struct domain *domain, const struct memtide_domain_policy *policy,
+			 struct memtide_errtext *errtext)
+{
+	struct memtide_domain before = domain->about;
+	int r;
+
+	domain->about.has_policy = policy;
+	if (policy)
+		domain->about.policy = *policy;
+	r = apply_terms(domain, errtext);
+	if (!r || r == -ENODATA)
+		return 0;
+	domain->about = before;
+	if (!domain->vm)
+		domain_hold(domain, true, NULL);
+	return r;
+}
+
+void control_domain_metadata(struct control_request *request)
+{
+	struct manager *manager = control_client_manager(request->client);
+	const json_t *json = json_object_get(request->params, "policy");
+	struct memtide_errtext errtext = { .text = "" };
+	struct memtide_domain_policy policy;
+	struct answer *answer;
+	struct domain *domain;
+	char uuid[37];
+	int r;
+
+	if (!uuid_param(request, uuid))
+		return;
+	domain = domain_find(manager, uuid);
+	if (!domain) {
+		control_reply_error(request, MEMTIDE_ERROR_NO_VM, "no domain has the UUID %s", uuid);
+		return;
+	}
+	if (!json_is_null(json) && memtide_domain_policy_from_json(json, &policy, &errtext) < 0) {
+		control_reply_error(request, MEMTIDE_ERROR_PARAMS, "\"policy\": %s", errtext.text);
+		return;
+	}
+	r = change_policy(domain, json_is_null(json) ? NULL : &policy, &errtext);
+	if (r < 0) {
+		manager_note(manager, DECISION_VM, LOG_LEVEL_WARNING, domain->vm,
+			     "domain %.64s keeps its policy: %.160s", domain->about.name, errtext.text);
+		control_reply_error(request, r == -EDQUOT ? MEMTIDE_ERROR_LEDGER : MEMTIDE_ERROR_PARAMS, "%s",
+				    errtext.text);
+		return;
+	}
+	manager_note(manager, DECISION_VM, LOG_LEVEL_INFO, domain->vm, "domain %.64s has a new policy%s",
+		     domain->about.name, domain->vm && domain->vm->set_by_hand ?
+		     "; floor, maximum and shares stay as set by hand" : "");
+	answer = answer_later(request, json_object());
+	if (answer)
+		domain_save(domain, answer_now, answer);
+	manager_room_changed(manager);
+}
+
+/*
+ * Showing
+ */
+
+static json_t *number_or_null(uint64_t value)
+{
+	return value == MEMTIDE_DOMAIN_UNSET ? json_null() : json_integer((json_int_t)value);
+}
+
+static json_t *obstacles_json(const struct memtide_domain_limits *limits)
+{
+	json_t *list = json_array();
+
+	for (int i = 0; i < MEMTIDE_OBSTACLES; i++)
+		if (limits->obstacles[i].element)
+			json_array_append_new(list, json_string(memtide_obstacle_name(i)));
+	return list;
+}
+
+static const char *why(const struct domain *domain)
+{
+	if (domain->vm)
+		return "";
+	if (domain->phase == DOMAIN_PREPARED)
+		return "libvirt is about to start it";
+	if (!memtide_domain_reclaimable(&domain->about.limits))
+		return "no memory can be taken from it: charged all of it";
+	return domain->about.limits.tide_device ? "its device has not said hello yet" :
+						  "it has no virtio-tide device: charged all of its memory";
+}
+
+static json_t *domain_json(const struct domain *domain)
+{
+	const struct memtide_domain_policy *policy = domain->about.has_policy ? &domain->about.policy : NULL;
+	json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:b, s:I}", "name", domain->about.name,
+				 "uuid", domain->about.uuid,
+				 "phase", domain->phase == DOMAIN_PREPARED ? "prepared" : "running",
+				 "why", why(domain), "device", domain->about.limits.tide_device,
+				 "held", (json_int_t)domain->held.charged);
+
+	json_object_set_new(json, "pid", domain->pid ? json_integer(domain->pid) : json_null());
+	json_object_set_new(json, "vm", domain->vm ? json_integer((json_int_t)domain->vm->id) : json_null());
+	json_object_set_new(json, "memory", number_or_null(domain->about.limits.memory.value));
+	json_object_set_new(json, "obstacles", obstacles_json(&domain->about.limits));
+	json_object_set_new(json, "policy", policy ? memtide_domain_policy_to_json(policy) : json_null());
+	return json;
+}
+
+void control_domain_list(struct control_request *request)
+{
+	struct manager *manager = control_client_manager(request->client);
+	json_t *list = json_array();
+
+	for (struct domain *domain = manager->domains.first; domain; domain = domain->next)
+		json_array_append_new(list, domain_json(domain));
+	control_reply(request, json_pack("{s:o}", "domains", list));
+}
