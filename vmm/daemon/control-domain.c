@@ -190,30 +190,111 @@ static int apply_terms(struct domain *domain, struct memtide_errtext *errtext)
 {
 	if (domain->vm && domain->vm->set_by_hand)
 		return 0;
-	if (domain->vm)
-		return vm_own_terms(domain->vm, errtext);
+	if (domain->vm) {
+		int r = domain_tenant_allows(domain, errtext);
+
+		return r < 0 ? r : vm_own_terms(domain->vm, errtext);
+	}
 	if (domain->phase == DOMAIN_PREPARED || domain->about.limits.tide_device)
 		return domain_hold(domain, false, errtext);
 	domain_hold_all(domain);
 	return 0;
 }
 
-static int change_policy(struct domain *domain, const struct memtide_domain_policy *policy,
-			 struct memtide_errtext *errtext)
+/* One that is under way: terms first, which can be taken back at once, then what is in the kernel. */
+struct change {
+	struct manager *manager;
+	struct control_later later;
+	struct memtide_domain before;
+};
+
+static void use_policy(struct domain *domain, const struct memtide_domain *about)
 {
-	struct memtide_domain before = domain->about;
+	domain->about = *about;
+	domain_find_tenant(domain);
+}
+
+static void take_back(struct domain *domain, const struct memtide_domain *before)
+{
+	use_policy(domain, before);
+	if (apply_terms(domain, NULL) < 0 && !domain->vm)
+		domain_hold(domain, true, NULL);
+}
+
+static void keep_policy(struct control_request *request, struct domain *domain, int error, const char *why)
+{
+	int code = error == -EDQUOT ? MEMTIDE_ERROR_LEDGER : error == -ENOMEM ? MEMTIDE_ERROR_BUSY :
+		   MEMTIDE_ERROR_POLICY;
+
+	manager_note(domain->manager, DECISION_VM, LOG_LEVEL_WARNING, domain->vm,
+		     "domain %.64s keeps its policy: %.160s", domain->about.name, why);
+	if (request)
+		control_reply_error(request, code, "%s", why);
+}
+
+static void change_ends(struct change *change)
+{
+	control_later_drop(&change->later);
+	free(change);
+}
+
+static void policies_changed(struct domain *domain, int error, const struct memtide_errtext *errtext, void *arg)
+{
+	struct change *change = arg;
+	struct control_request request;
+	bool asked = control_later_find(change->manager, &change->later, &request);
+	struct answer *answer;
+
+	if (!domain) {
+		if (asked)
+			control_reply_error(&request, MEMTIDE_ERROR_NO_VM, "the domain has ended meanwhile");
+		change_ends(change);
+		return;
+	}
+	domain->changing = false;
+	if (error) {
+		take_back(domain, &change->before);
+		keep_policy(asked ? &request : NULL, domain, error, errtext->text);
+		change_ends(change);
+		return;
+	}
+	manager_note(change->manager, DECISION_VM, LOG_LEVEL_INFO, domain->vm, "domain %.64s has a new policy%s",
+		     domain->about.name, domain->vm && domain->vm->set_by_hand ?
+		     "; floor, maximum and shares stay as set by hand" : "");
+	answer = asked ? answer_later(&request, json_object()) : NULL;
+	domain_save(domain, answer ? answer_now : NULL, answer);
+	manager_room_changed(change->manager);
+	change_ends(change);
+}
+
+static void change_policy(struct control_request *request, struct domain *domain,
+			  const struct memtide_domain_policy *policy)
+{
+	struct memtide_errtext errtext = { .text = "" };
+	struct change *change = calloc(1, sizeof(*change));
+	struct memtide_domain about = domain->about;
 	int r;
 
-	domain->about.has_policy = policy;
+	if (!change) {
+		control_reply_error(request, MEMTIDE_ERROR_BUSY, "no memory");
+		return;
+	}
+	change->manager = domain->manager;
+	change->before = domain->about;
+	about.has_policy = policy;
 	if (policy)
-		domain->about.policy = *policy;
-	r = apply_terms(domain, errtext);
-	if (!r || r == -ENODATA)
-		return 0;
-	domain->about = before;
-	if (!domain->vm)
-		domain_hold(domain, true, NULL);
-	return r;
+		about.policy = *policy;
+	use_policy(domain, &about);
+	r = apply_terms(domain, &errtext);
+	if (r < 0 && r != -ENODATA) {
+		take_back(domain, &change->before);
+		keep_policy(request, domain, r, errtext.text);
+		change_ends(change);
+		return;
+	}
+	domain->changing = true;
+	control_later(request, &change->later);
+	domain_attach_change(domain, policies_changed, change);
 }
 
 void control_domain_metadata(struct control_request *request)
@@ -222,37 +303,20 @@ void control_domain_metadata(struct control_request *request)
 	const json_t *json = json_object_get(request->params, "policy");
 	struct memtide_errtext errtext = { .text = "" };
 	struct memtide_domain_policy policy;
-	struct answer *answer;
 	struct domain *domain;
 	char uuid[37];
-	int r;
 
 	if (!uuid_param(request, uuid))
 		return;
 	domain = domain_find(manager, uuid);
-	if (!domain) {
+	if (!domain)
 		control_reply_error(request, MEMTIDE_ERROR_NO_VM, "no domain has the UUID %s", uuid);
-		return;
-	}
-	if (!json_is_null(json) && memtide_domain_policy_from_json(json, &policy, &errtext) < 0) {
+	else if (domain->changing)
+		control_reply_error(request, MEMTIDE_ERROR_BUSY, "another policy is just being put in place");
+	else if (!json_is_null(json) && memtide_domain_policy_from_json(json, &policy, &errtext) < 0)
 		control_reply_error(request, MEMTIDE_ERROR_PARAMS, "\"policy\": %s", errtext.text);
-		return;
-	}
-	r = change_policy(domain, json_is_null(json) ? NULL : &policy, &errtext);
-	if (r < 0) {
-		manager_note(manager, DECISION_VM, LOG_LEVEL_WARNING, domain->vm,
-			     "domain %.64s keeps its policy: %.160s", domain->about.name, errtext.text);
-		control_reply_error(request, r == -EDQUOT ? MEMTIDE_ERROR_LEDGER : MEMTIDE_ERROR_PARAMS, "%s",
-				    errtext.text);
-		return;
-	}
-	manager_note(manager, DECISION_VM, LOG_LEVEL_INFO, domain->vm, "domain %.64s has a new policy%s",
-		     domain->about.name, domain->vm && domain->vm->set_by_hand ?
-		     "; floor, maximum and shares stay as set by hand" : "");
-	answer = answer_later(request, json_object());
-	if (answer)
-		domain_save(domain, answer_now, answer);
-	manager_room_changed(manager);
+	else
+		change_policy(request, domain, json_is_null(json) ? NULL : &policy);
 }
 
 /*
@@ -286,6 +350,17 @@ static const char *why(const struct domain *domain)
 						  "it has no virtio-tide device: charged all of its memory";
 }
 
+static json_t *policies_json(const struct host_policies *policies)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < policies->nr; i++)
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "policy", policies->list[i].policy, "state",
+						      host_policy_state_name(policies->list[i].state), "why",
+						      policies->list[i].why));
+	return list;
+}
+
 static json_t *domain_json(const struct domain *domain)
 {
 	const struct memtide_domain_policy *policy = domain->about.has_policy ? &domain->about.policy : NULL;
@@ -297,8 +372,13 @@ static json_t *domain_json(const struct domain *domain)
 
 	json_object_set_new(json, "pid", domain->pid ? json_integer(domain->pid) : json_null());
 	json_object_set_new(json, "vm", domain->vm ? json_integer((json_int_t)domain->vm->id) : json_null());
+	json_object_set_new(json, "tenant", domain->tenant ? json_string(domain->tenant->name) : json_null());
+	json_object_set_new(json, "tenant_number", domain->tenant ? json_integer(domain->tenant->number) : json_null());
 	json_object_set_new(json, "memory", number_or_null(domain->about.limits.memory.value));
 	json_object_set_new(json, "obstacles", obstacles_json(&domain->about.limits));
+	json_object_set_new(json, "cgroup", domain->attached.cgroup[0] ? json_string(domain->attached.cgroup) :
+			    json_null());
+	json_object_set_new(json, "host_policies", policies_json(&domain->attached.policies));
 	json_object_set_new(json, "policy", policy ? memtide_domain_policy_to_json(policy) : json_null());
 	return json;
 }

@@ -11,6 +11,7 @@
 #include "control-reply.h"
 #include "control-show.h"
 #include "control-socket.h"
+#include "control-tenant.h"
 #include "manager.h"
 #include "policy.h"
 #include "vm.h"
@@ -414,6 +415,9 @@ static const struct method {
 	{ "domain.reconnect", control_domain_reconnect, true },
 	{ "domain.metadata", control_domain_metadata, true },
 	{ "domain.list", control_domain_list, false },
+	{ "tenant.list", control_tenant_list, false },
+	{ "tenant.show", control_tenant_show, false },
+	{ "tenant.set", control_tenant_set, true },
 	{ "pause", method_pause, true },
 	{ "resume", method_resume, true },
 	{ "log", method_log, false },

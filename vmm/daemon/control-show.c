@@ -63,8 +63,7 @@ void show_vm(struct json_text *json, struct vm *vm, uint64_t age_ns)
 	json_text_string(json, "cgroup", vm->cgroup[0] ? vm->cgroup : NULL);
 	json_text_string(json, "state", vm_state_name(vm));
 	json_text_string(json, "why", why(vm));
-	json_text_string(json, "tenant", vm->domain && vm->domain->about.policy.tenant[0] ?
-			 vm->domain->about.policy.tenant : NULL);
+	json_text_string(json, "tenant", vm->domain && vm->domain->tenant ? vm->domain->tenant->name : NULL);
 	json_text_bool(json, "connected", vm->socket.fd >= 0);
 	json_text_number(json, "floor", ledger->terms.floor);
 	json_text_number(json, "maximum", ledger->terms.maximum);

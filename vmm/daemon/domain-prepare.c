@@ -35,6 +35,11 @@ static int hold_terms(const struct domain *domain, struct memtide_ledger_terms *
 			  &terms, errtext);
 	if (r < 0)
 		return r;
+	/* No more is held than its tenant's budget lets it have. */
+	if (terms.maximum > tenant_room_left(domain))
+		terms.maximum = tenant_room_left(domain);
+	if (terms.maximum < terms.floor || !terms.maximum)
+		terms.maximum = terms.floor ?: 1;
 	*ret_terms = (struct memtide_ledger_terms){
 		.ram = ram, .maximum = terms.maximum, .floor = terms.floor, .start = terms.start,
 		.shares = (uint32_t)terms.shares,
@@ -49,7 +54,9 @@ int domain_hold(struct domain *domain, bool cut, struct memtide_errtext *errtext
 	int r;
 
 	domain_drop(domain);
-	r = hold_terms(domain, &terms, errtext);
+	r = cut ? 0 : domain_tenant_allows(domain, errtext);
+	if (!r)
+		r = hold_terms(domain, &terms, errtext);
 	if (r < 0)
 		return r;
 	r = memtide_ledger_expect(ledger, &domain->held, &terms);
@@ -210,23 +217,27 @@ static void save_prepared(struct domain *domain)
 	domain_save(domain, file_is_there, stored);
 }
 
-static void refuse(struct control_request *request, struct domain *domain, const char *why)
+static void refuse(struct domain *domain, const char *why)
 {
-	manager_note(domain->manager, DECISION_VM, LOG_LEVEL_WARNING, NULL, "domain %.64s is refused: %.180s",
+	struct manager *manager = domain->manager;
+	struct control_request request;
+
+	manager_note(manager, DECISION_VM, LOG_LEVEL_WARNING, NULL, "domain %.64s is refused: %.180s",
 		     domain->about.name, why);
-	control_reply(request, json_pack("{s:s, s:s}", "verdict", "refuse", "message", why));
+	if (control_later_find(manager, &domain->prepare.later, &request))
+		control_reply(&request, json_pack("{s:s, s:s}", "verdict", "refuse", "message", why));
 	domain_end(domain, "it does not start", NULL, NULL);
 }
 
-/* Returns whether it may start. */
-static bool admit(struct control_request *request, struct domain *domain)
+/* Returns whether it may start; else it is gone. */
+static bool admit(struct domain *domain)
 {
 	struct manager *manager = domain->manager;
 	struct memtide_errtext errtext = { .text = "" };
 	int r = domain_hold(domain, false, &errtext);
 
 	if (r == -EDQUOT && manager->config.floors == MEMTIDE_FLOORS_REFUSE && !manager->dry_run) {
-		refuse(request, domain, errtext.text);
+		refuse(domain, errtext.text);
 		return false;
 	}
 	if (r == -EDQUOT)
@@ -239,29 +250,44 @@ static bool admit(struct control_request *request, struct domain *domain)
 	return true;
 }
 
+static void policies_checked(struct domain *domain, int error, const struct memtide_errtext *errtext, void *arg)
+{
+	struct domain_prepare *prepare;
+	struct manager *manager;
+
+	if (!domain)
+		return;
+	manager = domain->manager;
+	prepare = &domain->prepare;
+	if (error && error != -ENOMEM && !manager->dry_run) {
+		refuse(domain, errtext->text);
+		return;
+	}
+	if (!admit(domain))
+		return;
+	if (missing_of(domain) && !manager->dry_run && !manager->paused) {
+		prepare->waiting = true;
+		manager->domains.waiting++;
+		loop_timer_set(manager->loop, &prepare->timer, prepare->begun_ns + prepare->time_ns);
+	}
+	save_prepared(domain);
+	if (prepare->waiting)
+		relief_search(manager);
+}
+
 void domain_prepare(struct control_request *request, const struct memtide_domain *about, uint64_t time_ns)
 {
 	struct manager *manager = control_client_manager(request->client);
 	struct domain *domain = domain_new(manager, about);
-	struct domain_prepare *prepare;
 
 	if (!domain) {
 		control_reply_error(request, MEMTIDE_ERROR_BUSY, "no memory");
 		return;
 	}
-	if (!admit(request, domain))
-		return;
-	prepare = &domain->prepare;
-	prepare->begun_ns = loop_clock();
-	if (missing_of(domain) && !manager->dry_run && !manager->paused) {
-		prepare->waiting = true;
-		manager->domains.waiting++;
-		loop_timer_set(manager->loop, &prepare->timer, loop_now(manager->loop) + time_ns);
-	}
-	control_later(request, &prepare->later);
-	save_prepared(domain);
-	if (prepare->waiting)
-		relief_search(manager);
+	domain->prepare.begun_ns = loop_clock();
+	domain->prepare.time_ns = time_ns;
+	control_later(request, &domain->prepare.later);
+	domain_attach_check(domain, policies_checked, NULL);
 }
 
 int domain_prepare_init(struct domain *domain)

@@ -110,10 +110,17 @@ static bool watch(struct domain *domain, pid_t pid)
 
 void domain_runs(struct domain *domain, pid_t pid)
 {
+	char why[CGROUP_WHY_MAX];
+
 	domain->phase = DOMAIN_RUNNING;
 	loop_timer_clear(domain->manager->loop, &domain->timer);
 	if (pid > 0 && pid != domain->pid)
 		watch(domain, pid);
+	/* VMs of one process share its cgroup: that is none of theirs. */
+	if (pid <= 0 || domain->manager->options.same_process ||
+	    cgroup_find(pid, domain->attached.cgroup, why) < 0)
+		domain->attached.cgroup[0] = '\0';
+	domain_attach(domain);
 }
 
 /*
@@ -125,6 +132,13 @@ static void domain_expired(struct loop_timer *timer)
 	struct domain *domain = (struct domain *)((char *)timer - offsetof(struct domain, timer));
 
 	domain_end(domain, "it was prepared and never came", NULL, NULL);
+}
+
+void domain_find_tenant(struct domain *domain)
+{
+	const char *name = domain->about.has_policy ? domain->about.policy.tenant : "";
+
+	tenant_join(domain, name[0] ? tenant_get(domain->manager, name) : NULL);
 }
 
 struct domain *domain_new(struct manager *manager, const struct memtide_domain *about)
@@ -147,6 +161,7 @@ struct domain *domain_new(struct manager *manager, const struct memtide_domain *
 	domain->about = *about;
 	domain->process.fd = -1;
 	domain->prepared_at = seconds_now();
+	domain_find_tenant(domain);
 	loop_timer_set(manager->loop, &domain->timer, loop_now(manager->loop) + PREPARED_S * NSEC_PER_SEC);
 	domain->next = manager->domains.first;
 	manager->domains.first = domain;
@@ -161,6 +176,7 @@ void domain_free(struct domain *domain)
 		at = &(*at)->next;
 	*at = domain->next;
 	domain_prepare_fini(domain);
+	tenant_join(domain, NULL);
 	domain_drop(domain);
 	unwatch(domain);
 	loop_timer_unregister(domain->manager->loop, &domain->timer);
@@ -180,6 +196,7 @@ void domain_end(struct domain *domain, const char *why, void (*done)(void *arg, 
 	char name[64];
 
 	file_name(domain, name);
+	domain_detach(domain);
 	manager_note(manager, DECISION_VM, LOG_LEVEL_INFO, domain->vm, "domain %.64s: forgotten, %s",
 		     domain->about.name, why);
 	domain_free(domain);
@@ -206,6 +223,37 @@ static void boot_id(char ret_id[static 40])
 	fclose(file);
 }
 
+/* Only what is attached is worth knowing: it may have to be detached. */
+static json_t *attached_json(const struct host_policies *policies)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < policies->nr; i++)
+		if (policies->list[i].state == HOST_POLICY_ATTACHED)
+			json_array_append_new(list, json_pack("{s:s, s:s}", "policy", policies->list[i].policy,
+							      "families", policies->list[i].families));
+	return list;
+}
+
+static void load_attached(const json_t *list, struct host_policies *ret_policies)
+{
+	const json_t *json;
+	size_t i;
+
+	json_array_foreach(list, i, json) {
+		struct host_policy *one = &ret_policies->list[ret_policies->nr];
+
+		if (ret_policies->nr == DOMAIN_HOSTS)
+			return;
+		snprintf(one->policy, sizeof(one->policy), "%s",
+			 json_string_value(json_object_get(json, "policy")) ?: "");
+		snprintf(one->families, sizeof(one->families), "%s",
+			 json_string_value(json_object_get(json, "families")) ?: "");
+		one->state = HOST_POLICY_ATTACHED;
+		ret_policies->nr++;
+	}
+}
+
 void domain_save(struct domain *domain, void (*done)(void *arg, int error), void *arg)
 {
 	char name[64], boot[40];
@@ -217,6 +265,10 @@ void domain_save(struct domain *domain, void (*done)(void *arg, int error), void
 			 "prepared_at", (json_int_t)domain->prepared_at, "pid", (json_int_t)domain->pid,
 			 "pid_started", (json_int_t)domain->pid_started,
 			 "domain", memtide_domain_to_json(&domain->about));
+	if (json)
+		json_object_set_new(json, "attached", attached_json(&domain->attached.policies));
+	if (json && domain->tenant)
+		json_object_set_new(json, "tenant_number", json_integer(domain->tenant->number));
 	/* Without memory nothing is written, and certainly not removed. */
 	if (json)
 		store_put(domain->manager->store, name, json, false, done, arg);
@@ -260,10 +312,14 @@ static int load_one(struct manager *manager, const json_t *json, struct memtide_
 	r = memtide_domain_from_json(json_object_get(json, "domain"), &about, errtext);
 	if (r < 0)
 		return r;
+	if (about.has_policy && about.policy.tenant[0])
+		tenant_recall(manager, about.policy.tenant,
+			      (uint32_t)json_integer_value(json_object_get(json, "tenant_number")));
 	domain = domain_new(manager, &about);
 	if (!domain)
 		return memtide_errtext_set(errtext, -ENOMEM, "no memory");
 	domain->prepared_at = prepared_at;
+	load_attached(json_object_get(json, "attached"), &domain->attached.policies);
 	if (is_phase(json, DOMAIN_RUNNING))
 		domain_runs(domain, (pid_t)json_integer_value(json_object_get(json, "pid")));
 	else
@@ -303,22 +359,55 @@ void domains_free(struct manager *manager)
  * Domains and VMs
  */
 
-int domains_terms(const struct manager *manager, const struct memtide_config *config, const char *name,
-		  const char *uuid, uint64_t ram, struct memtide_config_vm *ret_terms,
-		  struct memtide_errtext *errtext)
+static int terms_of(const struct manager *manager, const struct memtide_config *config, const struct domain *domain,
+		    const char *name, const char *uuid, uint64_t ram, struct memtide_config_vm *ret_terms,
+		    struct memtide_errtext *errtext)
 {
-	const struct domain *domain = uuid ? domain_find(manager, uuid) : NULL;
+	uint64_t tenant_shares = MEMTIDE_CONFIG_UNSET;
 	struct memtide_config_vm terms;
 	int r;
 
 	r = memtide_config_vm(config, name, uuid, ram, &terms, errtext);
 	if (r < 0)
 		return r;
+	if (domain && domain->tenant)
+		tenant_shares = tenant_terms(manager, domain->tenant).shares;
 	if (domain)
-		terms = domain_terms(&terms, domain->about.has_policy ? &domain->about.policy : NULL,
-				     MEMTIDE_CONFIG_UNSET, ram);
+		terms = domain_terms(&terms, domain->about.has_policy ? &domain->about.policy : NULL, tenant_shares,
+				     ram);
 	*ret_terms = terms;
 	return 0;
+}
+
+int domains_terms(const struct manager *manager, const struct memtide_config *config, const char *name,
+		  const char *uuid, uint64_t ram, struct memtide_config_vm *ret_terms,
+		  struct memtide_errtext *errtext)
+{
+	const struct domain *domain = uuid ? domain_find(manager, uuid) : NULL;
+	int r = terms_of(manager, config, domain, name, uuid, ram, ret_terms, errtext);
+	uint64_t left = domain ? tenant_floor_left(domain) : UINT64_MAX;
+
+	if (!r && ret_terms->floor > left)
+		ret_terms->floor = left;
+	return r;
+}
+
+int domain_tenant_allows(const struct domain *domain, struct memtide_errtext *errtext)
+{
+	const struct memtide_domain *about = &domain->about;
+	uint64_t ram = about->limits.memory.value, left = tenant_floor_left(domain);
+	struct memtide_config_vm terms;
+
+	if (left == UINT64_MAX || ram == MEMTIDE_DOMAIN_UNSET ||
+	    terms_of(domain->manager, &domain->manager->config, domain, about->name, about->uuid, ram, &terms, NULL) < 0 ||
+	    terms.floor <= left)
+		return 0;
+	return memtide_errtext_set(errtext, -EDQUOT,
+				   "its floor of %" PRIu64 " MiB and those of tenant %s's other VMs, %" PRIu64
+				   " MiB, do not fit the tenant's budget of %" PRIu64
+				   " MiB: lower floors or raise the budget", terms.floor >> 20, domain->tenant->name,
+				   tenant_floors(domain->tenant, domain) >> 20,
+				   tenant_terms(domain->manager, domain->tenant).budget >> 20);
 }
 
 void domains_vm_came(struct vm *vm)

@@ -20,9 +20,11 @@
 #include <sys/types.h>
 
 #include "control-reply.h"
+#include "domain-attach.h"
 #include "domain.h"
 #include "ledger.h"
 #include "loop.h"
+#include "tenants.h"
 #include "vm.h"
 
 struct manager;
@@ -37,6 +39,7 @@ struct domain_prepare {
 	struct control_later later;
 	struct loop_timer timer;	/* armed while it waits for room */
 	uint64_t begun_ns;
+	uint64_t time_ns;		/* that it may take */
 	bool stored;
 	bool waiting;			/* for room */
 	bool over;			/* no more is to be had in time */
@@ -48,12 +51,18 @@ struct domain {
 	struct domain *next;
 	uint64_t number;		/* never used again */
 	struct memtide_domain about;
+	struct tenant *tenant;		/* NULL: none */
+	struct domain *tenant_next;
 	enum domain_phase phase;
 	uint64_t prepared_at;		/* seconds since 1970 */
 	struct loop_timer timer;	/* ends what takes too long */
 
 	struct memtide_ledger_vm held;	/* in no ledger: nothing is held */
 	struct domain_prepare prepare;
+
+	struct domain_hosts hosts;	/* what its policy wants of the kernel */
+	struct domain_attached attached;
+	bool changing;			/* a new policy is being put in place */
 
 	struct vm *vm;			/* NULL: it has not said hello, or has no device */
 	pid_t pid;			/* 0: not known */
@@ -81,19 +90,25 @@ void domain_free(struct domain *domain);
 /* The same, and its file goes; @done is called when it is gone, with @arg.  It may be NULL. */
 void domain_end(struct domain *domain, const char *why, void (*done)(void *arg, int error), void *arg);
 
+/* Its policy has changed: whose VM it is now, and what follows from that. */
+void domain_find_tenant(struct domain *domain);
+
 /* Write its file as it is now.  As store_put(). */
 void domain_save(struct domain *domain, void (*done)(void *arg, int error), void *arg);
 
-/* It has a process.  @pid may be 0: not known. */
+/* It has a process, whose cgroup is looked for.  @pid may be 0: not known. */
 void domain_runs(struct domain *domain, pid_t pid);
 
 /*
  * Floor, maximum, start and shares of a VM, by configuration and by what is known of a domain of that UUID, which
- * may be NULL.  As memtide_config_vm().
+ * may be NULL.  A floor that its tenant's budget does not allow is cut.  As memtide_config_vm().
  */
 int domains_terms(const struct manager *manager, const struct memtide_config *config, const char *name,
 		  const char *uuid, uint64_t ram, struct memtide_config_vm *ret_terms,
 		  struct memtide_errtext *errtext);
+
+/* Whether its tenant's budget allows the floor that it is to have.  0 or -EDQUOT, worded. */
+int domain_tenant_allows(const struct domain *domain, struct memtide_errtext *errtext);
 
 /* A VM has come that presents the UUID of a domain, or none; and one is gone, whether its process lives or not. */
 void domains_vm_came(struct vm *vm);

@@ -438,6 +438,7 @@ static int set_up(struct manager *manager, struct memtide_errtext *errtext)
 		return memtide_errtext_set(errtext, r, "cannot start: %s", strerror(-r));
 	memtide_ledger_init(&manager->ledger, manager->config.budget, manager->config.reserve);
 	manager_update_budget(manager, false);
+	tenants_load(manager);
 	domains_load(manager);
 	open_pressure(manager);
 	open_exits(manager);
@@ -501,6 +502,7 @@ void manager_free(struct manager *manager)
 	while (manager->nr_vms)
 		vm_free(manager->vms[manager->nr_vms - 1]);
 	domains_free(manager);
+	tenants_free(manager);
 	store_free(manager->store);
 	worker_free(manager->limits);
 	worker_free(manager->loader);

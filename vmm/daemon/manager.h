@@ -18,6 +18,7 @@
 #include "loop.h"
 #include "relief.h"
 #include "round.h"
+#include "tenants.h"
 #include "worker.h"
 
 struct control_server;
@@ -45,6 +46,7 @@ struct manager {
 	uint32_t nr_vms;
 	uint64_t next_vm_id;
 	struct domains domains;
+	struct tenants tenants;
 
 	struct host host;
 	struct relief relief;

@@ -99,8 +99,8 @@ static uint64_t grant(struct vm *vm, uint32_t path)
 {
 	struct decide_vm view = vm_decide_view(vm);
 	uint64_t claim = decide_claim(&view, vm->wanted, vm->unused);
-	uint64_t relief = memtide_ledger_most(&vm->ledger, MEMTIDE_LEDGER_RELIEF);
-	uint64_t ordinary = memtide_ledger_most(&vm->ledger, MEMTIDE_LEDGER_ORDINARY);
+	uint64_t relief = vm_most(vm, MEMTIDE_LEDGER_RELIEF);
+	uint64_t ordinary = vm_most(vm, MEMTIDE_LEDGER_ORDINARY);
 	uint64_t before = vm->ledger.ceiling, wanted = vm->wanted, bytes;
 	uint32_t path_before = vm->grant_path;
 
@@ -212,7 +212,10 @@ static uint64_t missing(struct manager *manager)
 	for (struct vm *vm = manager->relief.first; vm; vm = vm->next_waiting) {
 		struct decide_vm view = vm_decide_view(vm);
 		uint64_t claim = decide_claim(&view, vm->wanted, vm->unused);
-		uint64_t open = view.entitlement > view.ceiling ? view.entitlement - view.ceiling : 0;
+		/* Nobody is asked for what its tenant's budget keeps from it. */
+		uint64_t limit = vm->domain ? tenant_room_left(vm->domain) : UINT64_MAX;
+		uint64_t most = view.entitlement < limit ? view.entitlement : limit;
+		uint64_t open = most > view.ceiling ? most - view.ceiling : 0;
 
 		wanted += claim < open ? claim : open;
 	}

@@ -207,7 +207,7 @@ static void log_answer(struct vm *vm, const struct balance_table *table, const s
 /* A rise that the ledger has no room for goes as far as it can. */
 static void fit_into_ledger(struct vm *vm, struct decide_change *change)
 {
-	uint64_t most = memtide_ledger_most(&vm->ledger, MEMTIDE_LEDGER_ORDINARY);
+	uint64_t most = vm_most(vm, MEMTIDE_LEDGER_ORDINARY);
 
 	if (change->ceiling <= vm->ledger.ceiling || change->ceiling <= most)
 		return;

@@ -24,6 +24,17 @@
  * Deciding
  */
 
+uint64_t vm_most(const struct vm *vm, enum memtide_ledger_purse purse)
+{
+	uint64_t most = memtide_ledger_most(&vm->ledger, purse);
+	uint64_t tenant = vm->domain ? tenant_room_left(vm->domain) : UINT64_MAX;
+
+	if (most <= tenant)
+		return most;
+	/* What it has is not called in for that. */
+	return tenant > vm->ledger.charged ? tenant : vm->ledger.charged;
+}
+
 int vm_set(struct vm *vm, uint64_t ceiling, uint64_t target, enum memtide_ledger_purse purse)
 {
 	uint64_t before = vm->ledger.ceiling;
@@ -88,7 +99,7 @@ int vm_change_terms(struct vm *vm, uint64_t floor, uint64_t maximum, uint32_t sh
 		vm->target = vm->ledger.ceiling;
 	/* A raised guarantee is honoured as far as there is room; the next round sees to the rest. */
 	if (vm_managed(vm) && vm->ledger.ceiling < floor) {
-		uint64_t most = memtide_ledger_most(&vm->ledger, MEMTIDE_LEDGER_RELIEF);
+		uint64_t most = vm_most(vm, MEMTIDE_LEDGER_RELIEF);
 
 		if (most >= floor)
 			vm_set(vm, floor, floor, MEMTIDE_LEDGER_RELIEF);

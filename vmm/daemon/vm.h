@@ -179,6 +179,9 @@ void vm_prefetch(const struct vm *vm);
  * vm-steps.c: deciding, and carrying out
  */
 
+/* The highest ceiling that there is room for: in the ledger, and in the budget of its tenant. */
+uint64_t vm_most(const struct vm *vm, enum memtide_ledger_purse purse);
+
 /*
  * Decide on a ceiling and a target.  @purse as for the ledger.  The steps follow by themselves.  0 or what
  * memtide_ledger_set() says.

@@ -29,7 +29,7 @@
  *	shares = 100
  *
  *	[tenant NAME]			for the VMs of one tenant, as their libvirt domains name it
- *	budget = 16G			what all of them together may be guaranteed, and have; no limit if unset
+ *	budget = 16G			their floors have to fit it, and none gets anything beyond it; no limit if unset
  *	shares = 200			of each that does not say otherwise; from [default] if unset
  *	ksm = tenant			which of their pages merge: "tenant", with each other; "off", none
  *	ksm-rate-pages = 25600		pages of each VM that one pass of ksmd scans at most; no limit if unset

@@ -32,7 +32,12 @@
  *   domain.metadata { uuid, policy }	-> { stored }	a new policy while it runs, null for none: all of it holds, or
  *		     it is refused and the old one stays
  *   domain.list {}	-> { domains: [ { name, uuid, phase ("prepared"|"running"), why, device, pid, vm (its id, or
- *		     null), memory, held, obstacles, policy } ... ] }
+ *		     null), memory, held, obstacles, policy, tenant, tenant_number, cgroup, host_policies: [ { policy,
+ *		     state ("attached"|"waiting"|"unavailable"|"failed"), why } ... ] } ... ] }
+ *   tenant.list {}	-> { tenants: [ tenant ... ] }	those of the configuration, and those that a domain has named
+ *   tenant.show { tenant }	-> tenant	by its name
+ *   tenant.set { tenant, budget?, shares?, ksm?, ksm_rate_pages? }	-> tenant	until the daemon ends; null: none.  Its
+ *		     VMs get it at once, but for what their domains say themselves.
  *   policy.list {}	-> { policies: [ { name, file, family, active, about } ... ] }
  *   policy.show { policy }	-> { name, file, family, active, about, runs, run_ns_avg, knobs: [ { name, type,
  *				     value, initial (the policy's own), min, max, about } ... ] }
@@ -50,6 +55,11 @@
  *	 seconds old), enforced, stats_age_ms, pressure, oom_kills, relief: as in status, connected, moving (a
  *	 lowering is under way), unused_grants (in a row), doorbell_floods }
  *	state: "starting" (no driver yet) | "managed" | "stalled" | "inhibited" | "released" | "unanswering"
+ *
+ * tenant: { name, number (its merge domain in the kernel, see `memtide ksm`; its own for good), budget, shares (null:
+ *	 none), ksm ("tenant"|"off"), ksm_rate_pages (null: no limit), floors and charged (sums over its domains),
+ *	 domains: [ name ... ], set_by_hand }
+ *	 budget: the floors of its VMs fit it, and none of them is granted anything beyond it
  *
  * domain: as vmm/lib/domain-json.h has it, without lines.  What is answered is in a file and holds for a memtided
  *	 that is started again; "stored" is false where that could not be written.
