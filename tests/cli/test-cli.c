@@ -46,7 +46,8 @@ static int start(void **state)
 
 	if (!getenv("LAB_BUILD"))
 		return 0;
-	assert_int_equal(controller_start("budget = 2G\nreserve = 64M\npolicy = none\n[default]\nfloor = 64M\n",
+	assert_int_equal(controller_start("budget = 2G\nreserve = 64M\npolicy = none\n[default]\nfloor = 64M\n"
+					  "[tenant blue]\nbudget = 1G\nshares = 200\n",
 					  &controller),
 			 0);
 	command_socket = controller_control_socket(controller);
@@ -111,6 +112,13 @@ static void test_wrong_calls(void **state)
 		{ "vm set web --floor much", "like 384M or 1.5G" },
 		{ "vm set web --shares 0", "from 1 to 1000000" },
 		{ "vm set web --shares 1x", "from 1 to 1000000" },
+		{ "vm set web --budget 1G", "vm set does not take --budget" },
+		{ "tenant show", "usage: memtide tenant show TENANT" },
+		{ "tenant set blue", "nothing to set" },
+		{ "tenant set blue --floor 1G", "tenant set does not take --floor" },
+		{ "tenant set blue --budget 512", "for example 512M" },
+		{ "tenant set blue --ksm on", "takes tenant or off" },
+		{ "tenant set blue --ksm-rate-pages 0", "from 1 to 2147483647" },
 		{ "policy load fair --knob idle", "NAME=VALUE" },
 		{ "log --after x", "sequence number" },
 		{ "policy attach fair", "--vm NAME or --cgroup PATH" },
@@ -209,6 +217,33 @@ static void test_one_vm(void **state)
 }
 
 /* A file is described alike with and without the daemon. */
+static void test_tenants(void **state)
+{
+	json_t *json;
+
+	assert_int_equal(memtide("tenant list"), 0);
+	assert_says("TENANT");
+	assert_says("blue");
+	assert_int_equal(memtide("tenant show nobody"), 1);
+	assert_says("no tenant is \"nobody\"");
+	json = memtide_json(0, "tenant show blue --json");
+	assert_true(json_integer_value(json_object_get(json, "number")) > 0);
+	assert_int_equal(json_integer_value(json_object_get(json, "budget")), 1024 * MIB);
+	assert_int_equal(json_integer_value(json_object_get(json, "shares")), 200);
+	assert_string_equal(json_string_value(json_object_get(json, "ksm")), "tenant");
+	json_decref(json);
+	json = memtide_json(0, "tenant set blue --budget none --shares 300 --ksm off --ksm-rate-pages 100 --json");
+	assert_true(json_is_null(json_object_get(json, "budget")));
+	assert_int_equal(json_integer_value(json_object_get(json, "ksm_rate_pages")), 100);
+	json_decref(json);
+	assert_int_equal(memtide("tenant show blue"), 0);
+	assert_says("set by hand");
+	assert_says("300");
+	json = memtide_json(0, "tenant list --json");
+	assert_int_equal(json_array_size(json_object_get(json, "tenants")), 1);
+	json_decref(json);
+}
+
 static void test_policy_of_a_file(void **state)
 {
 	json_t *here, *there, *knobs;
@@ -429,6 +464,7 @@ int main(void)
 		cmocka_unit_test(test_status),
 		cmocka_unit_test(test_watch),
 		cmocka_unit_test(test_one_vm),
+		cmocka_unit_test(test_tenants),
 		cmocka_unit_test(test_policy_of_a_file),
 		cmocka_unit_test(test_loading),
 		cmocka_unit_test(test_policies_on_cgroups),

@@ -23,10 +23,12 @@ enum cli_option {
 	CLI_FOLLOW	= 0x02,
 	CLI_AFTER	= 0x04,
 	CLI_KNOB	= 0x08,
-	CLI_LIMITS	= 0x10,	/* --floor, --maximum, --shares */
+	CLI_LIMITS	= 0x10,	/* --floor, --maximum */
 	CLI_SCOPE	= 0x20,	/* --vm, --cgroup */
 	CLI_TENANT	= 0x40,
 	CLI_QMP		= 0x80,
+	CLI_SHARES	= 0x100,
+	CLI_TENANT_TERMS	= 0x200,	/* --budget, --ksm, --ksm-rate-pages */
 };
 
 #define CLI_MAX_KNOBS	64
@@ -43,6 +45,9 @@ enum cli_option {
  * @floor: as given, or NULL
  * @maximum: the same
  * @shares: the same
+ * @budget: the same
+ * @ksm: the same
+ * @ksm_rate_pages: the same
  * @vm: the same
  * @cgroup: the same
  * @tenant: the same
@@ -59,6 +64,9 @@ struct cli {
 	const char *floor;
 	const char *maximum;
 	const char *shares;
+	const char *budget;
+	const char *ksm;
+	const char *ksm_rate_pages;
 	const char *vm;
 	const char *cgroup;
 	const char *tenant;
@@ -93,6 +101,7 @@ extern const struct cli_command status_commands[];
 extern const struct cli_command vm_commands[];
 extern const struct cli_command policy_commands[];
 extern const struct cli_command ksm_commands[];
+extern const struct cli_command tenant_commands[];
 extern const struct cli_command eject_commands[];
 extern const struct cli_command pause_commands[];
 extern const struct cli_command log_commands[];

@@ -16,8 +16,8 @@
 #include "control.h"
 
 static const struct cli_command *const nouns[] = {
-	status_commands, vm_commands, policy_commands, ksm_commands, pause_commands, log_commands, doctor_commands,
-	eject_commands,
+	status_commands, vm_commands, tenant_commands, policy_commands, ksm_commands, pause_commands, log_commands,
+	doctor_commands, eject_commands,
 };
 
 #define NR_NOUNS	(sizeof(nouns) / sizeof(nouns[0]))
@@ -38,6 +38,9 @@ enum {
 	OPT_CGROUP,
 	OPT_TENANT,
 	OPT_QMP,
+	OPT_BUDGET,
+	OPT_KSM,
+	OPT_KSM_RATE,
 };
 
 static const struct option options[] = {
@@ -56,6 +59,9 @@ static const struct option options[] = {
 	{ "cgroup", required_argument, NULL, OPT_CGROUP },
 	{ "tenant", required_argument, NULL, OPT_TENANT },
 	{ "qmp", required_argument, NULL, OPT_QMP },
+	{ "budget", required_argument, NULL, OPT_BUDGET },
+	{ "ksm", required_argument, NULL, OPT_KSM },
+	{ "ksm-rate-pages", required_argument, NULL, OPT_KSM_RATE },
 	{ }
 };
 
@@ -64,8 +70,9 @@ static const struct {
 	const char *name;
 } option_names[] = {
 	{ CLI_WATCH, "--watch" }, { CLI_FOLLOW, "--follow" }, { CLI_AFTER, "--after" }, { CLI_KNOB, "--knob" },
-	{ CLI_LIMITS, "--floor, --maximum and --shares" }, { CLI_SCOPE, "--vm and --cgroup" },
-	{ CLI_TENANT, "--tenant" }, { CLI_QMP, "--qmp" },
+	{ CLI_LIMITS, "--floor and --maximum" }, { CLI_SCOPE, "--vm and --cgroup" },
+	{ CLI_TENANT, "--tenant" }, { CLI_QMP, "--qmp" }, { CLI_SHARES, "--shares" },
+	{ CLI_TENANT_TERMS, "--budget, --ksm and --ksm-rate-pages" },
 };
 
 static void complain(const char *format, va_list args)
@@ -261,8 +268,21 @@ static int set_option(struct cli *cli, int option, char **argv)
 		cli->maximum = optarg;
 		break;
 	case OPT_SHARES:
+		cli->given |= CLI_SHARES;
 		cli->shares = optarg;
-		break;
+		return CLI_OK;
+	case OPT_BUDGET:
+		cli->given |= CLI_TENANT_TERMS;
+		cli->budget = optarg;
+		return CLI_OK;
+	case OPT_KSM:
+		cli->given |= CLI_TENANT_TERMS;
+		cli->ksm = optarg;
+		return CLI_OK;
+	case OPT_KSM_RATE:
+		cli->given |= CLI_TENANT_TERMS;
+		cli->ksm_rate_pages = optarg;
+		return CLI_OK;
 	case ':':
 		return cli_usage("option %s needs a value: see memtide --help", argv[optind - 1]);
 	default:

@@ -9,6 +9,7 @@
 
 #include "cli.h"
 #include "client.h"
+#include "params.h"
 #include "size.h"
 
 static const char *size(const json_t *object, const char *name, char text[static MEMTIDE_SIZE_TEXT])
@@ -155,50 +156,19 @@ static int run_adopt(const struct cli *cli, int argc, char **argv)
 	return call(cli, "vm.adopt", argv[0]);
 }
 
-static int add_size(json_t *params, const char *name, const char *text)
-{
-	uint64_t bytes;
-	int r;
-
-	if (!text)
-		return CLI_OK;
-	r = memtide_size_parse(text, &bytes);
-	if (r == -ENODATA)
-		return cli_usage("--%s %s: a size needs a unit, for example %sM", name, text, text);
-	if (r || bytes > INT64_MAX)
-		return cli_usage("--%s %s: no size; write it like 384M or 1.5G", name, text);
-	json_object_set_new(params, name, json_integer(bytes));
-	return CLI_OK;
-}
-
-static int add_shares(json_t *params, const char *text)
-{
-	char *end;
-	long shares;
-
-	if (!text)
-		return CLI_OK;
-	errno = 0;
-	shares = strtol(text, &end, 10);
-	if (errno || end == text || *end || shares < 1 || shares > 1000000)
-		return cli_usage("--shares %s: takes a whole number from 1 to 1000000", text);
-	json_object_set_new(params, "shares", json_integer(shares));
-	return CLI_OK;
-}
-
 static int run_set(const struct cli *cli, int argc, char **argv)
 {
 	json_t *params;
 	int r;
 
-	if (!(cli->given & CLI_LIMITS))
+	if (!(cli->given & (CLI_LIMITS | CLI_SHARES)))
 		return cli_usage("nothing to set: give --floor, --maximum or --shares");
 	params = json_pack("{s:s}", "vm", argv[0]);
-	r = add_size(params, "floor", cli->floor);
+	r = param_size(params, "floor", cli->floor);
 	if (!r)
-		r = add_size(params, "maximum", cli->maximum);
+		r = param_size(params, "maximum", cli->maximum);
 	if (!r)
-		r = add_shares(params, cli->shares);
+		r = param_number(params, "shares", cli->shares, 1000000);
 	if (r) {
 		json_decref(params);
 		return r;
@@ -220,13 +190,14 @@ const struct cli_command vm_commands[] = {
 		.run = run_show,
 	},
 	{
-		.noun = "vm", .verb = "set", .arguments = "VM", .min = 1, .max = 1, .options = CLI_LIMITS,
+		.noun = "vm", .verb = "set", .arguments = "VM", .min = 1, .max = 1, .options = CLI_LIMITS | CLI_SHARES,
 		.about = "change a VM's floor, maximum or shares while it runs",
 		.help = "Options:\n"
 			"  --floor SIZE       the least that it is ever asked to shrink to\n"
 			"  --maximum SIZE     the most that it may have\n"
 			"  --shares NUMBER    its weight in what is beyond the floors, 1 to 1000000\n\n"
-			"Holds until memtided starts anew; its configuration is for what is to stay.\n\n"
+			"Holds until memtided starts anew, or the VM is adopted after a release, and goes before\n"
+			"what its libvirt domain says; configuration and domain are for what is to stay.\n\n"
 			"Examples:\n"
 			"  memtide vm set web1 --floor 512M --shares 200\n",
 		.run = run_set,
