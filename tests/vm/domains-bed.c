@@ -100,6 +100,13 @@ void wait_no_domain(struct fixture *f)
 	assert_int_equal(nr_domains(f), 0);
 }
 
+void wait_charged(struct fixture *f, uint64_t bytes)
+{
+	for (int i = 0; i < PATIENCE_MS && status_number(f, "charged") != bytes; i++)
+		poll(NULL, 0, 1);
+	assert_int_equal(status_number(f, "charged"), bytes);
+}
+
 /*
  * Setting up
  */

@@ -32,6 +32,7 @@ struct fixture {
 	struct controller *controller;
 	struct peer *peer[PEERS];
 	char run[64];		/* libvirt's folder with process ids */
+	uint32_t random;
 };
 
 extern const char *const names[PEERS];
@@ -50,6 +51,8 @@ size_t nr_domains(struct fixture *f);
 uint64_t domain_number(struct fixture *f, const char *name, const char *member);
 void assert_phase(struct fixture *f, const char *name, const char *phase);
 void wait_no_domain(struct fixture *f);
+/* Until the ledger charges that much in all. */
+void wait_charged(struct fixture *f, uint64_t bytes);
 /* Let peer @which come, before or after its guest is up. */
 void start_peer_as(struct fixture *f, int which, bool driver);
 void start_peer(struct fixture *f, int which);

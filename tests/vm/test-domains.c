@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "domains-bed.h"
@@ -519,6 +521,64 @@ static void test_killed_after_end(void **state)
 	stop(f);
 }
 
+/*
+ * At random moments.
+ */
+
+static void *kill_daemon(void *arg)
+{
+	struct fixture *f = arg;
+	struct timespec wait = { .tv_nsec = (long)(f->random % 4000) * 1000 };
+
+	/* Until the hook is somewhere between its first step and its last. */
+	nanosleep(&wait, NULL);
+	kill(controller_pid(f->controller), SIGKILL);
+	return NULL;
+}
+
+/* The hook succeeds whatever becomes of memtided meanwhile, which is then started again. */
+static void hook_and_kill(struct fixture *f, const char *operation)
+{
+	pthread_t thread;
+
+	f->random = f->random * 1664525 + 1013904223;
+	assert_int_equal(pthread_create(&thread, NULL, kill_daemon, f), 0);
+	assert_hook(&a, operation, 0);
+	pthread_join(thread, NULL);
+	kill_and_restart(f);
+}
+
+/* What was answered holds; what was not is made up for by what libvirt tells next. */
+static void test_killed_at_random(void **state)
+{
+	const char *count = getenv("DOMAIN_KILLS");
+	int rounds = count ? atoi(count) : 10;
+	struct fixture *f = start(CONFIG("4G"));
+
+	f->random = (uint32_t)peer_now_ns();
+	print_message("begins with %" PRIu32 "\n", f->random);
+	for (int i = 0; i < rounds; i++) {
+		hook_and_kill(f, "prepare");
+		if (nr_domains(f))
+			assert_int_equal(domain_number(f, "a", "held"), 384 * MIB);
+		start_peer(f, 0);
+		hook_and_kill(f, "started");
+		wait_connections(f, 0, 2);
+		hook_and_kill(f, "reconnect");
+		wait_connections(f, 0, 3);
+		assert_hook(&a, "reconnect", 0);
+		assert_policy_of_a(f);
+		wait_charged(f, 384 * MIB);
+		peer_free(f->peer[0]);
+		f->peer[0] = NULL;
+		hook_and_kill(f, "stopped");
+		assert_hook(&a, "release", 0);
+		wait_no_domain(f);
+		wait_charged(f, 0);
+	}
+	stop(f);
+}
+
 /* A file that is no good is passed over. */
 static void test_bad_file(void **state)
 {
@@ -566,6 +626,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_killed_while_running),
 		cmocka_unit_test(test_ends_unseen),
 		cmocka_unit_test(test_killed_after_end),
+		cmocka_unit_test(test_killed_at_random),
 		cmocka_unit_test(test_bad_file),
 	};
 
