@@ -56,6 +56,12 @@ enum balance_reason {
 #define BALANCE_VM_MOVING	0x20	/* an earlier answer is still being carried out */
 #define BALANCE_VM_UNUSED	0x40	/* the last grant stayed unused: its claims count for less */
 
+enum balance_donate {
+	BALANCE_DONATE_NORMAL	= 0,
+	BALANCE_DONATE_FIRST	= 1,
+	BALANCE_DONATE_LAST	= 2,
+};
+
 /**
  * struct balance_vm - one VM
  * @id: the controller's name for it, stable while the VM lives
@@ -88,6 +94,9 @@ enum balance_reason {
  * @reason: answer, enum balance_reason
  * @rule: answer: the policy's own number for the rule that decided, for its log
  * @cpu_rate: microseconds per second in which the guest's CPUs were not idle, all together, or BALANCE_UNKNOWN
+ * @headroom: hint of its libvirt domain: bytes to leave it beyond what it uses, 0 if it has none
+ * @donate: hint of its libvirt domain: when it should be asked for memory that another VM needs, enum balance_donate
+ * @reserved32: zero
  * @reserved: zero
  */
 struct balance_vm {
@@ -121,7 +130,10 @@ struct balance_vm {
 	__u32 reason;
 	__u32 rule;
 	__u64 cpu_rate;
-	__u64 reserved[3];
+	__u64 headroom;
+	__u32 donate;
+	__u32 reserved32;
+	__u64 reserved[1];
 };
 
 /**

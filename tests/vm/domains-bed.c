@@ -9,7 +9,7 @@
 
 #include "domains-bed.h"
 
-const char *const names[PEERS] = { "a", "b" };
+const char *const names[PEERS] = { "a", "b", "c" };
 
 /*
  * Asking
@@ -190,6 +190,7 @@ const struct hook_domain a = {
 		  "<memtide:shares>200</memtide:shares>",
 };
 const struct hook_domain b = { .name = "b", .uuid_end = 2, .memory_mib = RAM_MIB, .policy = "" };
+const struct hook_domain c = { .name = "c", .uuid_end = 3, .memory_mib = RAM_MIB, .policy = "" };
 
 void assert_policy_of_a(struct fixture *f)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A test bed for libvirt's domains: the real memtided, two made-up VMs "a" and "b" whose UUIDs are those of the domains
+ * A test bed for libvirt's domains: the real memtided, made-up VMs "a", "b" and "c" whose UUIDs are those of the domains
  * of the same names, and the hook.
  */
 #ifndef TESTS_VM_DOMAINS_BED_H
@@ -22,7 +22,7 @@
 #define RAM_MIB		512
 #define RAM		(RAM_MIB * MIB)
 #define PATIENCE_MS	10000
-#define PEERS		2
+#define PEERS		3
 /* Beyond a time limit: what starting a process takes on a machine that compiles beside. */
 #define SLACK_MS	2000
 
@@ -65,7 +65,7 @@ void write_pid(struct fixture *f, const char *name, pid_t pid);
 void assert_policy_of_a(struct fixture *f);
 void assert_hook(const struct hook_domain *domain_of, const char *operation, int status);
 
-/* a has a floor of 128, a maximum of 384 MiB and 200 shares, b an empty policy. */
-extern const struct hook_domain a, b;
+/* a has a floor of 128, a maximum of 384 MiB and 200 shares, b and c an empty policy. */
+extern const struct hook_domain a, b, c;
 
 #endif

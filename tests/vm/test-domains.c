@@ -391,6 +391,35 @@ static void test_nobody_gives(void **state)
 	stop(f);
 }
 
+/* Who would rather give, and who would rather not: both hold as much beyond what they are entitled to. */
+static void donate(const char *of_a, uint64_t a_keeps, uint64_t b_keeps)
+{
+	struct hook_domain donor = a, claimant = c;
+	struct fixture *f = start(CONFIG("1152M"));
+
+	donor.policy = of_a;
+	assert_hook(&donor, "prepare", 0);
+	start_peer(f, 0);
+	assert_hook(&b, "prepare", 0);
+	start_peer(f, 1);
+	claimant.policy = "<memtide:maximum>128MiB</memtide:maximum>";
+	assert_hook(&claimant, "prepare", 0);
+	start_peer(f, 2);
+	wait_charged(f, 1152 * MIB);
+	json_decref(call(f, "vm.set", json_pack("{s:s, s:I}", "vm", "c", "maximum", (json_int_t)RAM)));
+	assert_int_equal(peer_claim(f->peer[2], 64 * MIB), 0);
+	assert_int_equal(peer_wait_ceiling(f->peer[2], 192 * MIB, 192 * MIB, PATIENCE_MS), 0);
+	assert_int_equal(vm_number(f, "a", "ceiling"), a_keeps);
+	assert_int_equal(vm_number(f, "b", "ceiling"), b_keeps);
+	stop(f);
+}
+
+static void test_donors_in_order(void **state)
+{
+	donate("<memtide:balance donate='last'/>", 512 * MIB, 448 * MIB);
+	donate("<memtide:balance donate='first'/>", 448 * MIB, 512 * MIB);
+}
+
 /*
  * By hand, and live
  */
@@ -620,6 +649,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_room),
 		cmocka_unit_test(test_no_room),
 		cmocka_unit_test(test_nobody_gives),
+		cmocka_unit_test(test_donors_in_order),
 		cmocka_unit_test(test_by_hand),
 		cmocka_unit_test(test_metadata),
 		cmocka_unit_test(test_killed_before_hello),

@@ -32,6 +32,7 @@
 struct donor {
 	struct vm *vm;
 	uint64_t spare;
+	int rank;	/* whom its domain would have asked first has the highest */
 };
 
 static void enqueue(struct vm *vm)
@@ -135,30 +136,56 @@ static void deny_all(struct manager *manager)
 		deny(manager->relief.first);
 }
 
-/* Insert into the few that hold most beyond what nobody may take from them. */
-static void keep_best(struct donor *best, struct vm *vm, uint64_t spare)
+static int rank_of(const struct vm *vm)
+{
+	if (!vm->domain || !vm->domain->about.has_policy)
+		return 1;
+	switch (vm->domain->about.policy.donate) {
+	case MEMTIDE_DONATE_FIRST:
+		return 2;
+	case MEMTIDE_DONATE_LAST:
+		return 0;
+	case MEMTIDE_DONATE_NORMAL:
+		break;
+	}
+	return 1;
+}
+
+static bool better(const struct donor *a, const struct donor *b)
+{
+	if (!b->vm)
+		return true;
+	return a->rank != b->rank ? a->rank > b->rank : a->spare > b->spare;
+}
+
+/* Insert into the few that would be asked first, and of those hold most beyond what nobody may take from them. */
+static void keep_best(struct donor *best, const struct donor *donor)
 {
 	int i = DONORS - 1;
 
-	if (spare <= best[i].spare)
+	if (!better(donor, &best[i]))
 		return;
-	for (; i > 0 && best[i - 1].spare < spare; i--)
+	for (; i > 0 && better(donor, &best[i - 1]); i--)
 		best[i] = best[i - 1];
-	best[i] = (struct donor){ .vm = vm, .spare = spare };
+	best[i] = *donor;
 }
 
 /* Who might give, by what is known without asking. */
 static void find_donors(struct manager *manager, struct donor *best)
 {
 	for (uint32_t row = 0; row < manager->nr_vms; row++) {
-		struct vm *vm = manager->vms[row];
+		struct donor donor = { .vm = manager->vms[row] };
+		struct vm *vm = donor.vm;
 		uint64_t keep;
 
 		if (!vm_managed(vm) || vm->lowering)
 			continue;
 		keep = memtide_ledger_entitlement(&vm->ledger);
-		if (vm->ledger.ceiling >= keep + DECIDE_UNIT)
-			keep_best(best, vm, vm->ledger.ceiling - keep);
+		if (vm->ledger.ceiling < keep + DECIDE_UNIT)
+			continue;
+		donor.spare = vm->ledger.ceiling - keep;
+		donor.rank = rank_of(vm);
+		keep_best(best, &donor);
 	}
 }
 

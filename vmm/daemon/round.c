@@ -47,6 +47,18 @@ static uint32_t row_flags(const struct vm *vm)
 	return vm_balance_flags(vm) | (pauses(vm) ? BALANCE_VM_MOVING : 0);
 }
 
+/* What its domain asks for; enum memtide_donate has the values of enum balance_donate. */
+static void fill_hints(const struct vm *vm, struct balance_vm *row)
+{
+	const struct domain *domain = vm->domain;
+	bool hints = domain && domain->about.has_policy;
+
+	_Static_assert((int)MEMTIDE_DONATE_FIRST == BALANCE_DONATE_FIRST &&
+		       (int)MEMTIDE_DONATE_LAST == BALANCE_DONATE_LAST, "hints mean the same to both");
+	row->headroom = hints ? domain->about.policy.headroom : 0;
+	row->donate = hints ? (uint32_t)domain->about.policy.donate : BALANCE_DONATE_NORMAL;
+}
+
 static void fill_row(struct manager *manager, struct vm *vm, struct balance_vm *row)
 {
 	const struct memtide_stats *stats = &vm->stats;
@@ -76,6 +88,7 @@ static void fill_row(struct manager *manager, struct vm *vm, struct balance_vm *
 	row->swap_rate = vm->rates.swap;
 	row->psi_some_rate = vm->rates.psi_some;
 	row->cpu_rate = vm->rates.cpu;
+	fill_hints(vm, row);
 	row->pressure_events = vm->pressure_events;
 	vm->pressure_events = 0;
 	age = (now - vm->pressed_ns) / NSEC_PER_MSEC;
