@@ -288,8 +288,13 @@ static const struct {
  * Time
  */
 
+/* Something hangs that should not, such as the log. */
 static void time_is_up(int signal)
 {
+	static const char words[] = "memtide: not done in time\n";
+
+	if (write(STDERR_FILENO, words, sizeof(words) - 1) < 0)
+		_exit(status);
 	_exit(status);
 }
 
@@ -333,8 +338,8 @@ int main(int argc, char **argv)
 		limit_time(TIME_MS);
 		read_config(&hook);
 		limit_time(hook.config.hook_ms);
-		/* A little less, so that there is time to say why. */
-		hook.until_ms = call_now_ms() + hook.config.hook_ms * 19 / 20;
+		/* Less, so that there is time to say why, also where the machine is busy. */
+		hook.until_ms = call_now_ms() + hook.config.hook_ms * 4 / 5;
 		operations[i].run(&hook);
 		memtide_config_free(&hook.config);
 	}

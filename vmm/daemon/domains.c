@@ -91,35 +91,41 @@ static void unwatch(struct domain *domain)
 	domain->process.fd = -1;
 }
 
-/* Returns whether it lives, as far as that can be told. */
-static bool watch(struct domain *domain, pid_t pid)
+/* Its end is seen then.  One that has ended already is left to libvirt to tell. */
+static void watch(struct domain *domain, pid_t pid)
 {
 	unwatch(domain);
 	domain->pid = pid;
 	domain->pid_started = process_started(pid);
 	domain->process.fd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (domain->process.fd < 0)
-		return errno != ESRCH;
+		return;
 	domain->process.ready = process_ready;
 	if (loop_add(domain->manager->loop, &domain->process, POLLIN) < 0) {
 		close(domain->process.fd);
 		domain->process.fd = -1;
 	}
-	return true;
+}
+
+/* VMs of one process share its cgroup: that is none of theirs. */
+static void find_cgroup(struct domain *domain)
+{
+	char why[CGROUP_WHY_MAX];
+
+	if (domain->vm)
+		snprintf(domain->attached.cgroup, sizeof(domain->attached.cgroup), "%s", domain->vm->cgroup);
+	else if (domain->pid <= 0 || domain->manager->options.same_process ||
+		 cgroup_find(domain->pid, domain->attached.cgroup, why) < 0)
+		domain->attached.cgroup[0] = '\0';
 }
 
 void domain_runs(struct domain *domain, pid_t pid)
 {
-	char why[CGROUP_WHY_MAX];
-
 	domain->phase = DOMAIN_RUNNING;
 	loop_timer_clear(domain->manager->loop, &domain->timer);
 	if (pid > 0 && pid != domain->pid)
 		watch(domain, pid);
-	/* VMs of one process share its cgroup: that is none of theirs. */
-	if (pid <= 0 || domain->manager->options.same_process ||
-	    cgroup_find(pid, domain->attached.cgroup, why) < 0)
-		domain->attached.cgroup[0] = '\0';
+	find_cgroup(domain);
 	domain_attach(domain);
 }
 

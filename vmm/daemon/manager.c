@@ -353,7 +353,7 @@ static void open_exits(struct manager *manager)
 		 strerror(source->fd < 0 ? -source->fd : ENOSPC));
 }
 
-/* Five descriptors for each VM. */
+/* Five descriptors for each VM, and one for its domain. */
 static void raise_file_limit(void)
 {
 	struct rlimit limit;
