@@ -9,9 +9,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "domains-bed.h"
+
+#include "attachments.h"
+#include "cgroup-id.h"
+#include "policy-attach.h"
 
 #define BLUE	"<memtide:tenant>blue</memtide:tenant>"
 #define RED	"<memtide:tenant>red</memtide:tenant>"
@@ -67,6 +74,8 @@ static void test_numbers(void **state)
 	kill_and_restart(f);
 	assert_int_equal(tenant_number_of(f, "blue", "number"), blue);
 	assert_int_equal(tenant_number_of(f, "red", "number"), red);
+	wait_connections(f, 0, 2);
+	wait_connections(f, 1, 2);
 	/* It is known from its domains as well. */
 	controller_kill(f->controller);
 	snprintf(path, sizeof(path), "%s/tenants.json", controller_state(f->controller));
@@ -74,6 +83,8 @@ static void test_numbers(void **state)
 	assert_int_equal(controller_restart(f->controller, NULL), 0);
 	assert_int_equal(tenant_number_of(f, "red", "number"), red);
 	assert_int_equal(tenant_number_of(f, "blue", "number"), blue);
+	wait_connections(f, 0, 3);
+	wait_connections(f, 1, 3);
 	/* One without a VM keeps its number, and nobody else gets it. */
 	peer_kill(f->peer[0]);
 	peer_kill(f->peer[1]);
@@ -251,6 +262,115 @@ static void test_all_or_nothing(void **state)
 	stop(f);
 }
 
+/*
+ * In a kernel with the hooks: a process stands for a VM without a device, in a cgroup of its own.
+ */
+
+#define MACHINE	"/sys/fs/cgroup/memtide-test"
+#define CGROUP	MACHINE "/a"
+
+static void write_file(const char *path, const char *words)
+{
+	FILE *file = fopen(path, "we");
+
+	assert_non_null(file);
+	fputs(words, file);
+	assert_int_equal(fclose(file), 0);
+}
+
+static void make_cgroups(void)
+{
+	write_file("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
+	assert_true(!mkdir(MACHINE, 0755) || errno == EEXIST);
+	write_file(MACHINE "/cgroup.subtree_control", "+memory");
+	assert_true(!mkdir(CGROUP, 0755) || errno == EEXIST);
+}
+
+/* The policy of @family in force on @cgroup, and its knob; -1: there is none. */
+static int64_t knob_in_force(const char *cgroup, const char *family, const char *knob)
+{
+	const struct memtide_attachment *attachment;
+	struct memtide_attachments *all;
+	int64_t value = -1;
+	uint64_t id;
+	size_t nr;
+
+	if (memtide_cgroup_id(cgroup, &id, NULL) < 0 || memtide_attachments_read(&all) < 0)
+		return -1;
+	attachment = memtide_attachments_list(all, &nr);
+	for (size_t i = 0; i < nr; i++, attachment++) {
+		const struct memtide_knob *one;
+
+		if (attachment->cgroup_id != id || !attachment->in_force || strcmp(attachment->family, family))
+			continue;
+		one = knob ? memtide_attachment_knob(attachment, knob) : NULL;
+		value = one ? (int64_t)one->value : 0;
+	}
+	memtide_attachments_free(all);
+	return value;
+}
+
+static void wait_knob(const char *cgroup, const char *family, const char *knob, int64_t value)
+{
+	for (int i = 0; i < PATIENCE_MS && knob_in_force(cgroup, family, knob) != value; i++)
+		poll(NULL, 0, 1);
+	assert_int_equal(knob_in_force(cgroup, family, knob), value);
+}
+
+static void test_attached(void **state)
+{
+	struct hook_domain plain = a;
+	struct fixture *f;
+	uint64_t blue;
+	char text_of_pid[16];
+	pid_t pid;
+
+	if (!memtide_kernel_has_hooks()) {
+		print_message("needs a kernel with the hooks: run this through ./lab test host-kernel\n");
+		skip();
+	}
+	make_cgroups();
+	f = start("machine-cgroup = " MACHINE "\n" CONFIG("4G") "[tenant blue]\nksm-rate-pages = 100\n");
+	plain.no_device = 1;
+	plain.policy = BLUE "<memtide:thp mode='pressure'/>";
+	pid = fork();
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		pause();
+		_exit(0);
+	}
+	snprintf(text_of_pid, sizeof(text_of_pid), "%d", (int)pid);
+	write_file(CGROUP "/cgroup.procs", text_of_pid);
+	/* Closed from before it starts. */
+	assert_hook(&plain, "prepare", 0);
+	assert_int_equal(knob_in_force(MACHINE, "ksm", "domain"), 0);
+	write_pid(f, "a", pid);
+	assert_hook(&plain, "started", 0);
+	blue = tenant_number_of(f, "blue", "number");
+	wait_knob(CGROUP, "ksm", "domain", (int64_t)blue);
+	wait_knob(CGROUP, "ksm", "rate_pages", 100);
+	wait_knob(CGROUP, "thp", NULL, 0);
+	assert_host_policy(f, 0, "ksm-tenant");
+	/* It stays so while nobody is there, and is known afterwards. */
+	kill_and_restart(f);
+	assert_int_equal(knob_in_force(CGROUP, "ksm", "domain"), blue);
+	set_tenant(f, "blue", "ksm_rate_pages", json_integer(200));
+	wait_knob(CGROUP, "ksm", "rate_pages", 200);
+	assert_int_equal(set_policy(f, json_pack("{s:s, s:[{s:s}]}", "tenant", "red", "hosts", "policy", "nowhere")),
+			 -EREMOTEIO);
+	assert_int_equal(knob_in_force(CGROUP, "ksm", "domain"), blue);
+	assert_int_equal(set_policy(f, json_pack("{s:s}", "tenant", "blue")), 0);
+	wait_knob(CGROUP, "thp", NULL, -1);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	wait_no_domain(f);
+	wait_knob(CGROUP, "ksm", NULL, -1);
+	stop(f);
+	memtide_policy_detach("ksm", MACHINE, &(size_t){ 0 }, NULL);
+	rmdir(CGROUP);
+	rmdir(MACHINE);
+}
+
 /* [PATTERN]: only the tests whose names match. */
 int main(int argc, char **argv)
 {
@@ -262,6 +382,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_shown),
 		cmocka_unit_test(test_all_or_nothing),
+		cmocka_unit_test(test_attached),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

@@ -306,6 +306,17 @@ static bool still_there(const json_t *json)
 	return pid <= 0 || process_started(pid) == started;
 }
 
+/* Also of a domain that is gone: the number is still its tenant's. */
+static void recall_tenant(struct manager *manager, const json_t *json)
+{
+	const json_t *policy = json_object_get(json_object_get(json, "domain"), "policy");
+	const char *name = json_string_value(json_object_get(policy, "tenant"));
+	json_int_t number = json_integer_value(json_object_get(json, "tenant_number"));
+
+	if (name && name[0] && strlen(name) < MEMTIDE_DOMAIN_NAME && number > 0 && number <= UINT32_MAX)
+		tenant_recall(manager, name, (uint32_t)number);
+}
+
 static int load_one(struct manager *manager, const json_t *json, struct memtide_errtext *errtext)
 {
 	uint64_t prepared_at = (uint64_t)json_integer_value(json_object_get(json, "prepared_at"));
@@ -313,14 +324,12 @@ static int load_one(struct manager *manager, const json_t *json, struct memtide_
 	struct domain *domain;
 	int r;
 
+	recall_tenant(manager, json);
 	if (!still_there(json))
 		return memtide_errtext_set(errtext, -ESRCH, "it is gone");
 	r = memtide_domain_from_json(json_object_get(json, "domain"), &about, errtext);
 	if (r < 0)
 		return r;
-	if (about.has_policy && about.policy.tenant[0])
-		tenant_recall(manager, about.policy.tenant,
-			      (uint32_t)json_integer_value(json_object_get(json, "tenant_number")));
 	domain = domain_new(manager, &about);
 	if (!domain)
 		return memtide_errtext_set(errtext, -ENOMEM, "no memory");
