@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 struct controller {
 	pid_t pid;
 	char dir[64];
+	bool own_dir;
 	char config[96];
 	char log[512];
 	char vmm[96];
@@ -99,7 +101,7 @@ int controller_restart(struct controller *c, const char *config)
 	return -ECHILD;
 }
 
-int controller_start(const char *config, struct controller **ret_controller)
+int controller_start_in(const char *dir, const char *config, struct controller **ret_controller)
 {
 	struct controller *c = calloc(1, sizeof(*c));
 	int r;
@@ -107,11 +109,7 @@ int controller_start(const char *config, struct controller **ret_controller)
 	if (!c)
 		return -ENOMEM;
 	c->socket = -1;
-	snprintf(c->dir, sizeof(c->dir), "/tmp/memtide-XXXXXX");
-	if (!mkdtemp(c->dir)) {
-		free(c);
-		return -errno;
-	}
+	snprintf(c->dir, sizeof(c->dir), "%s", dir);
 	snprintf(c->config, sizeof(c->config), "%s/memtided.conf", c->dir);
 	snprintf(c->vmm, sizeof(c->vmm), "%s/vmm.sock", c->dir);
 	snprintf(c->control, sizeof(c->control), "%s/control.sock", c->dir);
@@ -122,6 +120,19 @@ int controller_start(const char *config, struct controller **ret_controller)
 		free(c);
 	else
 		*ret_controller = c;
+	return r;
+}
+
+int controller_start(const char *config, struct controller **ret_controller)
+{
+	char dir[] = "/tmp/memtide-XXXXXX";
+	int r;
+
+	if (!mkdtemp(dir))
+		return -errno;
+	r = controller_start_in(dir, config, ret_controller);
+	if (!r)
+		(*ret_controller)->own_dir = true;
 	return r;
 }
 
@@ -159,7 +170,8 @@ static void remove_files(const struct controller *c)
 	snprintf(path, sizeof(path), "%s/domains", c->state);
 	remove_folder(path);
 	remove_folder(c->state);
-	rmdir(c->dir);
+	if (c->own_dir)
+		rmdir(c->dir);
 }
 
 int controller_stop(struct controller *c)

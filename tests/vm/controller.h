@@ -16,6 +16,8 @@ struct controller;
  * added by this function, and waits until it answers.
  */
 int controller_start(const char *config, struct controller **ret_controller);
+/* The same with its files in @dir, which stays. */
+int controller_start_in(const char *dir, const char *config, struct controller **ret_controller);
 /* Again, after controller_kill() or with another configuration if @config is not NULL. */
 int controller_restart(struct controller *controller, const char *config);
 /* SIGKILL. */

@@ -35,6 +35,7 @@ struct vm {
 	pid_t pid;
 	uint64_t memory_bytes;
 	bool reaped;
+	bool foreign;		/* no child of ours */
 	bool qtest;
 	bool counts_oom;
 	struct channel qmp;
@@ -197,6 +198,12 @@ static void keep_old_log(const char *log)
 	}
 }
 
+void vm_log_path(const char *name, char *ret_path, size_t size)
+{
+	snprintf(ret_path, size, "%s/%s.log", getenv("LAB_LOGS") ? getenv("LAB_LOGS") : ".", name);
+	keep_old_log(ret_path);
+}
+
 static void run_qemu(const char *qemu, const struct vm_options *o, struct arguments *a, int qmp_fd, int agent_fd)
 {
 	char path[600];
@@ -247,11 +254,10 @@ int vm_spawn(const struct vm_options *o, struct vm **ret_vm)
 		return -errno;
 	}
 	snprintf(vm->name, sizeof(vm->name), "%s", o->name);
-	snprintf(vm->log, sizeof(vm->log), "%s/%s.log", getenv("LAB_LOGS") ? getenv("LAB_LOGS") : ".", o->name);
+	vm_log_path(o->name, vm->log, sizeof(vm->log));
 	vm->memory_bytes = o->memory_bytes;
 	vm->counts_oom = o->counts_oom;
 	vm->qtest = o->qtest;
-	keep_old_log(vm->log);
 
 	add(&a, "%s", qemu);
 	add_machine(&a, o, vm);
@@ -270,6 +276,24 @@ int vm_spawn(const struct vm_options *o, struct vm **ret_vm)
 	vm->agent.fd = agent[0];
 	*ret_vm = vm;
 	return vm->pid < 0 ? -EAGAIN : 0;
+}
+
+int vm_attach(const struct vm_options *o, pid_t pid, int agent_fd, const char *log, struct vm **ret_vm)
+{
+	struct vm *vm = calloc(1, sizeof(*vm));
+
+	if (!vm)
+		return -ENOMEM;
+	snprintf(vm->name, sizeof(vm->name), "%s", o->name);
+	snprintf(vm->log, sizeof(vm->log), "%s", log);
+	vm->memory_bytes = o->memory_bytes;
+	vm->counts_oom = o->counts_oom;
+	vm->foreign = true;
+	vm->pid = pid;
+	vm->qmp.fd = -1;
+	vm->agent.fd = agent_fd;
+	*ret_vm = vm;
+	return 0;
 }
 
 /* Reads more into @c.  -EPIPE: the other end is gone. */
@@ -541,7 +565,7 @@ int vm_wait(struct vm *vm)
 {
 	int r = vm->qtest ? 0 : vm_hear(vm, NULL);
 
-	return r ? r : vm_qmp(vm, "qmp_capabilities", NULL, NULL);
+	return r || vm->foreign ? r : vm_qmp(vm, "qmp_capabilities", NULL, NULL);
 }
 
 int vm_start(const struct vm_options *options, struct vm **ret_vm)
@@ -576,7 +600,8 @@ void vm_kill(struct vm *vm)
 	if (vm->reaped)
 		return;
 	kill(vm->pid, SIGKILL);
-	waitpid(vm->pid, NULL, 0);
+	if (!vm->foreign)
+		waitpid(vm->pid, NULL, 0);
 	vm->reaped = true;
 }
 
@@ -625,8 +650,10 @@ int vm_stop(struct vm *vm)
 
 	if (!vm)
 		return 0;
-	vm_kill(vm);
-	close(vm->qmp.fd);
+	if (!vm->foreign) {
+		vm_kill(vm);
+		close(vm->qmp.fd);
+	}
 	close(vm->agent.fd);
 	memcpy(path, vm->log, sizeof(path));
 	counts_oom = vm->counts_oom;

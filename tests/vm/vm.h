@@ -70,6 +70,14 @@ int vm_stop(struct vm *vm);
 /* SIGKILL, as if it crashed; vm_stop() still has to be called. */
 void vm_kill(struct vm *vm);
 
+/*
+ * A VM that somebody else runs, libvirt for one: @agent_fd is the connection to its agent, and @log the file where its
+ * console goes, from vm_log_path().  There is no QMP, vm_wait() waits for the agent alone, and vm_stop() ends nothing.
+ */
+int vm_attach(const struct vm_options *options, pid_t pid, int agent_fd, const char *log, struct vm **ret_vm);
+/* Where the console of a VM of this name is to be logged; a log that is there already is kept under another name. */
+void vm_log_path(const char *name, char *ret_path, size_t size);
+
 pid_t vm_pid(const struct vm *vm);
 const char *vm_name(const struct vm *vm);
 
