@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A machine in the machine, for tests with libvirtd: namespaces for processes and mounts, in which the folders of
+ * libvirt and memtide are empty ones in memory and the users that their packages make are there.  A libvirt that the
+ * machine's owner has set up is neither seen nor touched, and when the test ends, however it does, no process, file,
+ * mount or cgroup of it is left.
+ *
+ * There is no D-Bus: libvirtd does not find systemd, and makes VMs' cgroups itself.
+ */
+#ifndef TESTS_LIBVIRT_APART_H
+#define TESTS_LIBVIRT_APART_H
+
+/*
+ * Runs @body apart and returns what it does; to be all that main() does.  Where that cannot be, @body runs as it is,
+ * and apart_refusal() says why: its tests then skip.
+ */
+int apart_run(int argc, char **argv, int (*body)(int argc, char **argv));
+
+/* Why there is no libvirt for tests here, a sentence; NULL where there is. */
+const char *apart_refusal(void);
+
+#endif /* TESTS_LIBVIRT_APART_H */

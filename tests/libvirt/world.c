@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* See world.h. */
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "apart.h"
+#include "world.h"
+
+#define MEMTIDE_FOLDER	"/run/memtide"
+/* of the budget, for each VM: more than its floor and less than its RAM */
+#define VM_BUDGET	world_bytes(384)
+#define START		world_bytes(384)
+
+struct world world;
+
+static const char *const names[WORLD_VMS] = { "alpha", "beta", "gamma" };
+
+uint64_t world_bytes(unsigned int mib)
+{
+	return mib * MIB + vm_kernel_extra();
+}
+
+void world_open(int vms, const char *more)
+{
+	const char *refusal = apart_refusal();
+	char config[1024];
+
+	world = (struct world){ .controller = NULL };
+	if (refusal) {
+		print_message("%s\n", refusal);
+		skip();
+	}
+	snprintf(config, sizeof(config), "budget = %lluM\nreserve = 32M\npolicy = fair\nadmission = throttle\n[default]\n"
+		 "floor = %lluM\nstart = %lluM\n%s", (unsigned long long)(vms * VM_BUDGET / MIB),
+		 (unsigned long long)(WORLD_FLOOR / MIB), (unsigned long long)(START / MIB), more ? more : "");
+	assert_int_equal(controller_start_in(MEMTIDE_FOLDER, config, &world.controller), 0);
+	assert_int_equal(libvirtd_start(&world.libvirtd), 0);
+}
+
+void world_define(int i, const char *policy)
+{
+	struct vm_options o = {
+		.name = names[i], .memory_bytes = WORLD_RAM, .tide = true, .modules = "virtio_tide",
+		.vmm_socket = controller_vmm_socket(world.controller),
+	};
+
+	assert_int_equal(domain_define(world.libvirtd, &o, policy, &world.domain[i]), 0);
+}
+
+void world_wait_managed(int i)
+{
+	WAIT_FOR(world_state_is(i, "managed"));
+}
+
+void world_start(int i, const char *policy)
+{
+	world_define(i, policy);
+	assert_int_equal(domain_start(world.domain[i]), 0);
+	world_wait_managed(i);
+}
+
+int world_close(void **state)
+{
+	int r = 0;
+
+	for (int i = 0; i < WORLD_VMS; i++) {
+		if (world.libvirtd && domain_free(world.domain[i]))
+			r = -1;
+	}
+	if (libvirtd_stop(world.libvirtd))
+		r = -1;
+	if (controller_stop(world.controller))
+		r = -1;
+	world = (struct world){ .controller = NULL };
+	return r;
+}
+
+uint64_t world_number(int i, const char *key)
+{
+	json_t *vm = controller_vm(world.controller, names[i]);
+	uint64_t value;
+
+	assert_non_null(vm);
+	value = json_integer_value(json_object_get(vm, key));
+	json_decref(vm);
+	return value;
+}
+
+bool world_state_is(int i, const char *state)
+{
+	json_t *vm = controller_vm(world.controller, names[i]);
+	const char *s = json_string_value(json_object_get(vm, "state"));
+	bool same = s && !strcmp(s, state);
+
+	json_decref(vm);
+	return same;
+}
+
+bool world_knows_not(int i)
+{
+	json_t *vm = controller_vm(world.controller, names[i]);
+
+	json_decref(vm);
+	return !vm;
+}
+
+static uint64_t number(const json_t *object, const char *key)
+{
+	return json_integer_value(json_object_get(object, key));
+}
+
+bool world_is_settled(void)
+{
+	uint64_t charged = 0;
+	json_t *status, *vm;
+	bool settled;
+	size_t i;
+
+	assert_int_equal(controller_call(world.controller, "status", NULL, &status), 0);
+	settled = !number(status, "deficit") && number(status, "charged") <= number(status, "budget");
+	json_array_foreach(json_object_get(status, "vms"), i, vm) {
+		charged += number(vm, "charged");
+		settled &= number(vm, "charged") == number(vm, "ceiling") && number(vm, "usable") >= number(vm, "floor") &&
+			   number(vm, "usable") <= number(vm, "ceiling");
+	}
+	settled &= charged == number(status, "charged");
+	json_decref(status);
+	return settled;
+}
