@@ -2,10 +2,10 @@
 # shellcheck shell=bash
 #
 # Runs test programs and counts what they say.  A test is a program that meson knows and that speaks TAP; the suite it
-# belongs to says where it runs: those of SUITES_HOST in the nested host, others directly on this machine.  SUITES_LONG
-# run when they are named, or with --long.
+# belongs to says where it runs: those of SUITES_HOST in the nested host, others directly on this machine, libvirt in
+# both.  SUITES_LONG run when they are named, or with --long.
 
-SUITES_HERE="patches style unit fuzz bpf install daemon vm stock"
+SUITES_HERE="patches style unit fuzz bpf install daemon vm stock libvirt"
 SUITES_HOST="host host-kernel"
 SUITES_LONG="selftests debug"
 
