@@ -2,6 +2,7 @@
 /* See libvirtd.h. */
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <libvirt/virterror.h>
 #include <poll.h>
 #include <signal.h>
@@ -203,7 +204,7 @@ static int add_own_hook(void)
 	char file[512];
 
 	snprintf(file, sizeof(file), "%s/" HOOK, getenv("LAB_BUILD") ? getenv("LAB_BUILD") : "");
-	return access(file, X_OK) ? 0 : libvirtd_add_hook(file, "50-memtide");
+	return access(file, X_OK) ? 0 : libvirtd_add_hook(file, LIBVIRTD_OWN_HOOK);
 }
 
 int libvirtd_start(struct libvirtd **ret_libvirtd)
@@ -279,6 +280,11 @@ static void end_domains(struct libvirtd *l)
 	free(domains);
 }
 
+static int remove_file(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	return type == FTW_F ? unlink(path) : 0;
+}
+
 int libvirtd_stop(struct libvirtd *l)
 {
 	int r;
@@ -291,6 +297,7 @@ int libvirtd_stop(struct libvirtd *l)
 	r = end_daemon(&l->daemon, SIGTERM, program());
 	if (end_daemon(&l->log, SIGTERM, "virtlogd"))
 		r = -EBADMSG;
+	nftw(LIBVIRTD_HOOKS, remove_file, 4, FTW_PHYS);
 	free(l);
 	return r;
 }

@@ -11,7 +11,9 @@
 #include <sys/types.h>
 
 /* Where libvirt looks for hooks of QEMU domains, when it starts. */
-#define LIBVIRTD_HOOKS	"/etc/libvirt/hooks/qemu.d"
+#define LIBVIRTD_HOOKS		"/etc/libvirt/hooks/qemu.d"
+/* The hook of this build, where it has one. */
+#define LIBVIRTD_OWN_HOOK	"50-memtide"
 
 struct libvirtd;
 
@@ -20,7 +22,10 @@ struct libvirtd;
  * this build is put in place if there is one.  LAB_LIBVIRTD names another program: virtqemud for a libvirt in parts.
  */
 int libvirtd_start(struct libvirtd **ret_libvirtd);
-/* Ends the domains that are left, then both daemons; -EBADMSG if one of them did not end by itself with status 0. */
+/*
+ * Ends the domains that are left, then both daemons, and takes hooks away.  -EBADMSG if one of them did not end by
+ * itself with status 0.
+ */
 int libvirtd_stop(struct libvirtd *libvirtd);
 /* Ends libvirtd alone with @signal and waits for its end; domains run on. */
 void libvirtd_down(struct libvirtd *libvirtd, int signal);

@@ -17,7 +17,9 @@
 #include "apart.h"
 #include "world.h"
 
-#define POLICY	"<memtide:policy xmlns:memtide='urn:memtide:policy:1'><memtide:floor>256MiB</memtide:floor></memtide:policy>"
+#define POLICY								\
+	"<memtide:policy xmlns:memtide='urn:memtide:policy:1'>"		\
+	"<memtide:floor>256MiB</memtide:floor></memtide:policy>"
 /* with the guest's own 110 MiB inside the entitlement of half the budget, and far above what it is left with idle */
 #define NEED	(240 * MIB)
 
