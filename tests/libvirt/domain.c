@@ -294,11 +294,24 @@ int domain_start(struct domain *d)
 	return r ? r : domain_wait(d);
 }
 
+bool domain_runs(const struct domain *d)
+{
+	virDomainPtr handle = look_up(d);
+	bool runs = handle && virDomainIsActive(handle) == 1;
+
+	if (handle)
+		virDomainFree(handle);
+	return runs;
+}
+
 int domain_ended(struct domain *d)
 {
-	int r = libvirtd_wait(d->libvirtd, d->name, VIR_DOMAIN_EVENT_ID_LIFECYCLE, VIR_DOMAIN_EVENT_STOPPED);
-	int bad = vm_stop(d->vm);
+	int r = 0, bad;
 
+	/* there is no event for one whose end libvirtd found out when it started */
+	if (domain_runs(d))
+		r = libvirtd_wait(d->libvirtd, d->name, VIR_DOMAIN_EVENT_ID_LIFECYCLE, VIR_DOMAIN_EVENT_STOPPED);
+	bad = vm_stop(d->vm);
 	d->vm = NULL;
 	return r ? r : bad;
 }
@@ -348,16 +361,6 @@ struct vm *domain_vm(const struct domain *d)
 const char *domain_error(const struct domain *d)
 {
 	return d->error;
-}
-
-bool domain_runs(const struct domain *d)
-{
-	virDomainPtr handle = look_up(d);
-	bool runs = handle && virDomainIsActive(handle) == 1;
-
-	if (handle)
-		virDomainFree(handle);
-	return runs;
 }
 
 char *domain_xml(const struct domain *d)
