@@ -39,9 +39,40 @@ libvirt_disable_units() {
 	[ -z "$units" ] || systemctl disable $units >/dev/null 2>&1 || true
 }
 
+# libvirt_unpack: on Debian 12 the version of Debian 13 as well, from backports, beside the one that is installed.
+# LIBVIRT_OTHER is its folder afterwards.
+libvirt_unpack() {
+	local package dir=$CACHE/libvirt-backports work
+	if [ ! -d "$dir" ]; then
+		work=$(mktemp -d "$CACHE/.libvirt.XXXXXX")
+		for package in libvirt0 libvirt-common libvirt-clients libvirt-daemon libvirt-daemon-common \
+			libvirt-daemon-driver-qemu libvirt-daemon-log; do
+			(cd "$work" && apt-get download "$package/bookworm-backports" && dpkg-deb -x "$package"_*.deb "$work") >&2 ||
+				die "cannot download $package with apt"
+		done
+		chmod 755 "$work"
+		mv -T "$work" "$dir"
+	fi
+	LIBVIRT_OTHER=$dir
+}
+
+# libvirt_here: on this machine, and on Debian 12 with --long with the other version, too.
+libvirt_here() {
+	local RUN=$RUN
+	run_suite libvirt
+	[ -n "$LAB_LONG" ] || return 0
+	run_suite libvirt-long
+	[ "$(debian_release)" = 12 ] || return 0
+	libvirt_unpack
+	RUN=$RUN/libvirt-backports
+	mkdir -p "$RUN"
+	say "with libvirt $(LD_LIBRARY_PATH=$(echo "$LIBVIRT_OTHER"/usr/lib/*-linux-gnu) "$LIBVIRT_OTHER/usr/sbin/libvirtd" --version |
+		awk '{ print $NF }'):"
+	LAB_LIBVIRT=$LIBVIRT_OTHER run_suite libvirt
+}
+
 # suite_libvirt: directly on this machine with its own kernel, then inside the nested host with all hooks.
 suite_libvirt() {
-	run_suite libvirt
-	[ -z "$LAB_LONG" ] || run_suite libvirt-long
+	libvirt_here
 	suites_in_host libvirt ${LAB_LONG:+libvirt-long}
 }

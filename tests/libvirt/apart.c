@@ -151,6 +151,32 @@ static int hide_kvm(void)
 	return mount(nothing, "/dev/kvm", NULL, MS_BIND, NULL) ? -errno : 0;
 }
 
+/* Drivers of the version that is installed do not go with those of the one in @folder. */
+static int hide_drivers(const char *folder)
+{
+	char pattern[512];
+	glob_t found;
+	int r = -ENOENT;
+
+	snprintf(pattern, sizeof(pattern), "%s/usr/lib/*/libvirt", folder);
+	if (glob(pattern, 0, NULL, &found) == 0)
+		r = mount(found.gl_pathv[0], found.gl_pathv[0] + strlen(folder), NULL, MS_BIND, NULL) ? -errno : 0;
+	globfree(&found);
+	return r;
+}
+
+/* LAB_LIBVIRT is a folder with the usr of another version, unpacked: it is used in the place of the one that is installed. */
+static int mount_other_version(void)
+{
+	const char *folder = getenv("LAB_LIBVIRT");
+	char options[512];
+
+	if (!folder || !*folder)
+		return 0;
+	snprintf(options, sizeof(options), "lowerdir=%s/usr:/usr", folder);
+	return mount("overlay", "/usr", "overlay", MS_RDONLY, options) ? -errno : hide_drivers(folder);
+}
+
 static int mount_all(void)
 {
 	int r;
@@ -164,7 +190,8 @@ static int mount_all(void)
 	}
 	if (access("/run/dbus", F_OK) == 0 && mount("tmpfs", "/run/dbus", "tmpfs", 0, NULL))
 		return -errno;
-	r = hide_kvm();
+	r = mount_other_version();
+	r = r ? r : hide_kvm();
 	return r ? r : add_users();
 }
 

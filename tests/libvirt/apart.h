@@ -5,6 +5,8 @@
  * machine's owner has set up is neither seen nor touched, and when the test ends, however it does, no process, file,
  * mount or cgroup of it is left.
  *
+ * LAB_LIBVIRT names a folder with the usr of another version of libvirt, to be used in the place of the installed one.
+ *
  * There is no D-Bus: libvirtd does not find systemd, and makes VMs' cgroups itself.
  */
 #ifndef TESTS_LIBVIRT_APART_H

@@ -13,11 +13,14 @@ int hook_calls_begin(void);
 int hook_calls_install(const char *name);
 /* Has it fail when it is called for @operation, such as "prepare", or no longer. */
 int hook_calls_fail(const char *operation, bool fail);
-/* What is written down, a line "HOOK: DOMAIN OPERATION SUB-OPERATION EXTRA" each, allocated. */
+/* What is written down, a line "HOOK: DOMAIN OPERATION SUB-OPERATION" each, allocated. */
 char *hook_calls(void);
 /* Begins anew. */
 void hook_calls_forget(void);
-/* The last call for @operation: what was on the standard input ("xml"), or whose process it was ("user"); allocated. */
+/*
+ * The last call for @operation: what was on the standard input ("xml"), whose process it was ("user"), or what came behind
+ * the sub-operation ("extra"); allocated.
+ */
 char *hook_calls_read(const char *operation, const char *what);
 
 #endif /* TESTS_LIBVIRT_HOOK_CALLS_H */
