@@ -214,6 +214,8 @@ static void run_inside(int argc, char **argv, int (*body)(int argc, char **argv)
 	do {
 		pid = waitpid(-1, &status, 0);
 	} while (test > 0 && pid != test && (pid > 0 || errno == EINTR));
+	if (pid == test && WIFSIGNALED(status))
+		fprintf(stderr, "apart: the test ended with signal %d\n", WTERMSIG(status));
 	_exit(pid == test && WIFEXITED(status) ? WEXITSTATUS(status) : 1);
 }
 

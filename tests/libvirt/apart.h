@@ -2,8 +2,8 @@
 /*
  * A machine in the machine, for tests with libvirtd: namespaces for processes and mounts, in which the folders of
  * libvirt and memtide are empty ones in memory and the users that their packages make are there.  A libvirt that the
- * machine's owner has set up is neither seen nor touched, and when the test ends, however it does, no process, file,
- * mount or cgroup of it is left.
+ * machine's owner has set up is neither seen nor touched, and when the test ends, however it does, no process, file
+ * or mount of it is left; after SIGKILL empty folders and cgroups may be.
  *
  * LAB_LIBVIRT names a folder with the usr of another version of libvirt, to be used in the place of the installed one.
  *
