@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The control socket's client: calls, replies, and reading members of a reply.  The protocol is in
- * vmm/lib/control.h.
+ * The control socket's client: calls and replies.  The protocol is in vmm/lib/control.h.
  */
 #ifndef MEMTIDE_CLIENT_H
 #define MEMTIDE_CLIENT_H
 
 #include <jansson.h>
-#include <stdint.h>
+#include <stddef.h>
+
+#include "reply.h"
 
 struct client;
 
@@ -36,13 +37,6 @@ json_t *client_call(struct client *client, const char *method, json_t *params);
 
 /* The next notification, waited for; NULL with errno set when the daemon hung up or a signal came. */
 json_t *client_next(struct client *client);
-
-/*
- * Members of a reply.  Missing or of another type is zero, "" or false: a newer daemon adds members, an older one
- * lacks some.
- */
-uint64_t reply_number(const json_t *object, const char *name);
-const char *reply_text(const json_t *object, const char *name);
 
 struct cli;
 

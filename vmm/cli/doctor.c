@@ -1,35 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * memtide doctor: what this host and its VMs lack, why that matters, and how to mend it.  Here is what its subjects
- * share, and how findings are shown.
+ * share.
  */
 #include "doctor.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "client.h"
-
-static const char *const verdict_names[] = { "ok", "note", "wrong", "unknown" };
-
-void doctor_find(struct doctor *doctor, const char *check, enum verdict verdict, const char *why, const char *mend,
-		 const char *format, ...)
-{
-	char text[640];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	doctor->wrong |= verdict == WRONG;
-	json_array_append_new(doctor->findings,
-			      json_pack("{s:s, s:s, s:s, s:s, s:s}", "check", check, "verdict",
-					verdict_names[verdict], "found", text, "why", why, "mend", mend));
-}
 
 int doctor_read(const char *path, char *ret_text, size_t size)
 {
@@ -52,26 +34,9 @@ bool doctor_has_systemd(void)
 	return !access("/run/systemd/system", F_OK);
 }
 
-static void print_findings(const json_t *findings)
-{
-	const json_t *finding;
-	size_t i;
-
-	json_array_foreach(findings, i, finding) {
-		printf("%-8s %-12s %s\n", reply_text(finding, "verdict"), reply_text(finding, "check"),
-		       reply_text(finding, "found"));
-		if (!strcmp(reply_text(finding, "verdict"), verdict_names[FINE]))
-			continue;
-		if (*reply_text(finding, "why"))
-			printf("%-21s why:  %s\n", "", reply_text(finding, "why"));
-		if (*reply_text(finding, "mend"))
-			printf("%-21s mend: %s\n", "", reply_text(finding, "mend"));
-	}
-}
-
 static int run_doctor(const struct cli *cli, int argc, char **argv)
 {
-	struct doctor doctor = { .cli = cli, .findings = json_array() };
+	struct doctor doctor = { .cli = cli, .report.findings = json_array() };
 	json_t *object;
 
 	doctor_kernel(&doctor);
@@ -79,13 +44,13 @@ static int run_doctor(const struct cli *cli, int argc, char **argv)
 	doctor_libvirt(&doctor);
 	doctor_confinement(&doctor);
 	doctor_qemu(&doctor);
-	object = json_pack("{s:o}", "findings", doctor.findings);
+	object = json_pack("{s:o}", "findings", doctor.report.findings);
 	if (cli->json)
 		cli_print_json(object);
 	else
-		print_findings(doctor.findings);
+		print_findings(doctor.report.findings, true);
 	json_decref(object);
-	return doctor.wrong ? CLI_FAILED : CLI_OK;
+	return doctor.report.wrong ? CLI_FAILED : CLI_OK;
 }
 
 const struct cli_command doctor_commands[] = {

@@ -6,35 +6,19 @@
 #ifndef MEMTIDE_DOCTOR_H
 #define MEMTIDE_DOCTOR_H
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "cli.h"
-
-enum verdict {
-	FINE,
-	NOTE,		/* works, at a cost */
-	WRONG,		/* memtide does not work, or not as it should */
-	UNKNOWN,	/* could not be looked at */
-};
+#include "findings.h"
 
 struct doctor {
 	const struct cli *cli;
-	json_t *findings;
-	bool wrong;
+	struct report report;
 };
 
-/**
- * doctor_find() - add a finding
- * @check: what was looked at, one word that stays the same
- * @why: why it matters
- * @mend: what to do, as a command where there is one; "" where there is nothing to do
- * @format: what was found, with its value
- */
-__attribute__((format(printf, 6, 7)))
-void doctor_find(struct doctor *doctor, const char *check, enum verdict verdict, const char *why, const char *mend,
-		 const char *format, ...);
+/* Add a finding, as find_because() does. */
+#define doctor_find(doctor, ...)	find_because(&(doctor)->report, __VA_ARGS__)
 
 /*
  * The first bytes of a file, terminated and without anything behind the first newline; a negative errno if it
