@@ -97,6 +97,12 @@ static void test_where_the_policy_is(void **state)
 	assert_refused(DOMAIN("<metadata>\n<policy xmlns='urn:memtide:policy:1'/>\n"
 			      "<policy xmlns='urn:memtide:policy:1'/></metadata>"),
 		       "line 4, <policy>: is given twice, first in line 3");
+	/* memtide's own notes of what it has changed */
+	take(DOMAIN("<metadata><e:enabled xmlns:e='urn:memtide:enabled:1' device='memtide'/></metadata>"), &domain);
+	assert_false(domain.has_policy);
+	assert_refused(DOMAIN("<metadata><e:disabled xmlns:e='urn:memtide:enabled:1'/></metadata>"),
+		       "line 2, <disabled>: of namespace urn:memtide:enabled:1, of which this version of memtide "
+		       "knows <policy> of urn:memtide:policy:1 only");
 	assert_refused(DOMAIN("<metadata><policy xmlns='urn:memtide:policy:2'/></metadata>"),
 		       "line 2, <policy>: of namespace urn:memtide:policy:2, of which this version of memtide "
 		       "knows <policy> of urn:memtide:policy:1 only");

@@ -17,6 +17,8 @@
 #include "errtext.h"
 
 #define MEMTIDE_POLICY_NAMESPACE	"urn:memtide:policy:1"
+/* Of the element in which `memtide domain enable` keeps what it has changed; no part of the policy. */
+#define MEMTIDE_ENABLED_NAMESPACE	"urn:memtide:enabled:1"
 
 /* The longest string that libvirt hands on (REMOTE_STRING_MAX): no document from it can be larger. */
 #define MEMTIDE_DOMAIN_BYTES_MAX	(4 * 1024 * 1024)

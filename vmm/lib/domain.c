@@ -41,7 +41,7 @@ static int check_stranger(const xmlNode *node, struct memtide_errtext *errtext)
 	const char *space = node->ns ? (const char *)node->ns->href : NULL;
 	char quoted[DOMAIN_QUOTE];
 
-	if (node->type != XML_ELEMENT_NODE)
+	if (node->type != XML_ELEMENT_NODE || domain_xml_is(node, MEMTIDE_ENABLED_NAMESPACE, "enabled"))
 		return 0;
 	if (space && !strncmp(space, OUR_NAMESPACES, strlen(OUR_NAMESPACES)))
 		return domain_xml_error(node, errtext,
