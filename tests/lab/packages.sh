@@ -8,7 +8,7 @@
 PACKAGES_BUILD="
 	bc bison build-essential bpftool ccache clang-19 cpio dpkg-dev dwarves flex git jq kmod libelf-dev libssl-dev
 	ninja-build pkgconf python3 python3-venv rsync scdoc sparse xz-utils zstd meson
-	libbpf-dev libcmocka-dev libinih-dev libjansson-dev liburing-dev libxml2-dev linux-libc-dev"
+	libbpf-dev libcmocka-dev libinih-dev libjansson-dev liburing-dev libvirt-dev libxml2-dev linux-libc-dev"
 PACKAGES_QEMU="
 	libattr1-dev libfdt-dev libglib2.0-dev libpixman-1-dev python3-pycotap python3-tomli"
 PACKAGES_RUN="
