@@ -29,6 +29,10 @@ enum cli_option {
 	CLI_QMP		= 0x80,
 	CLI_SHARES	= 0x100,
 	CLI_TENANT_TERMS	= 0x200,	/* --budget, --ksm, --ksm-rate-pages */
+	CLI_CONNECT	= 0x400,
+	CLI_EMULATOR	= 0x800,
+	CLI_CONFIRM	= 0x1000,	/* --yes, --dry-run */
+	CLI_KEEP	= 0x2000,	/* --keep-policy */
 };
 
 #define CLI_MAX_KNOBS	64
@@ -52,6 +56,11 @@ enum cli_option {
  * @cgroup: the same
  * @tenant: the same
  * @qmp: the same
+ * @connect: the same
+ * @emulator: the same
+ * @yes: change without asking
+ * @dry_run: show what would change, only
+ * @keep_policy: leave the policy in place
  */
 struct cli {
 	const char *socket;
@@ -71,6 +80,11 @@ struct cli {
 	const char *cgroup;
 	const char *tenant;
 	const char *qmp;
+	const char *connect;
+	const char *emulator;
+	bool yes;
+	bool dry_run;
+	bool keep_policy;
 };
 
 /**
@@ -99,6 +113,7 @@ struct cli_command {
 
 extern const struct cli_command status_commands[];
 extern const struct cli_command vm_commands[];
+extern const struct cli_command domain_commands[];
 extern const struct cli_command policy_commands[];
 extern const struct cli_command ksm_commands[];
 extern const struct cli_command tenant_commands[];

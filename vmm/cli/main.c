@@ -16,7 +16,8 @@
 #include "control.h"
 
 static const struct cli_command *const nouns[] = {
-	status_commands, vm_commands, tenant_commands, policy_commands, ksm_commands, pause_commands, log_commands,
+	status_commands, vm_commands, domain_commands, tenant_commands, policy_commands, ksm_commands, pause_commands,
+	log_commands,
 	doctor_commands, eject_commands,
 };
 
@@ -41,6 +42,11 @@ enum {
 	OPT_BUDGET,
 	OPT_KSM,
 	OPT_KSM_RATE,
+	OPT_CONNECT,
+	OPT_EMULATOR,
+	OPT_YES,
+	OPT_DRY_RUN,
+	OPT_KEEP_POLICY,
 };
 
 static const struct option options[] = {
@@ -62,6 +68,11 @@ static const struct option options[] = {
 	{ "budget", required_argument, NULL, OPT_BUDGET },
 	{ "ksm", required_argument, NULL, OPT_KSM },
 	{ "ksm-rate-pages", required_argument, NULL, OPT_KSM_RATE },
+	{ "connect", required_argument, NULL, OPT_CONNECT },
+	{ "emulator", required_argument, NULL, OPT_EMULATOR },
+	{ "yes", no_argument, NULL, OPT_YES },
+	{ "dry-run", no_argument, NULL, OPT_DRY_RUN },
+	{ "keep-policy", no_argument, NULL, OPT_KEEP_POLICY },
 	{ }
 };
 
@@ -73,6 +84,8 @@ static const struct {
 	{ CLI_LIMITS, "--floor and --maximum" }, { CLI_SCOPE, "--vm and --cgroup" },
 	{ CLI_TENANT, "--tenant" }, { CLI_QMP, "--qmp" }, { CLI_SHARES, "--shares" },
 	{ CLI_TENANT_TERMS, "--budget, --ksm and --ksm-rate-pages" },
+	{ CLI_CONNECT, "--connect" }, { CLI_EMULATOR, "--emulator" }, { CLI_CONFIRM, "--yes and --dry-run" },
+	{ CLI_KEEP, "--keep-policy" },
 };
 
 static void complain(const char *format, va_list args)
@@ -260,6 +273,26 @@ static int set_option(struct cli *cli, int option, char **argv)
 	case OPT_QMP:
 		cli->given |= CLI_QMP;
 		cli->qmp = optarg;
+		return CLI_OK;
+	case OPT_CONNECT:
+		cli->given |= CLI_CONNECT;
+		cli->connect = optarg;
+		return CLI_OK;
+	case OPT_EMULATOR:
+		cli->given |= CLI_EMULATOR;
+		cli->emulator = optarg;
+		return CLI_OK;
+	case OPT_YES:
+		cli->given |= CLI_CONFIRM;
+		cli->yes = true;
+		return CLI_OK;
+	case OPT_DRY_RUN:
+		cli->given |= CLI_CONFIRM;
+		cli->dry_run = true;
+		return CLI_OK;
+	case OPT_KEEP_POLICY:
+		cli->given |= CLI_KEEP;
+		cli->keep_policy = true;
 		return CLI_OK;
 	case OPT_FLOOR:
 		cli->floor = optarg;
