@@ -17,8 +17,7 @@
 
 static const struct cli_command *const nouns[] = {
 	status_commands, vm_commands, domain_commands, tenant_commands, policy_commands, ksm_commands, pause_commands,
-	log_commands,
-	doctor_commands, eject_commands,
+	log_commands, doctor_commands, eject_commands,
 };
 
 #define NR_NOUNS	(sizeof(nouns) / sizeof(nouns[0]))
