@@ -316,7 +316,8 @@ static void test_tenants(void **state)
 	assert_int_equal(tenant->ksm_rate_pages, 25600);
 	assert_null(memtide_config_tenant(&config, "red"));
 	memtide_config_free(&config);
-	assert_refused("[tenant a]\nfloor = 1G\n", "test.conf:2: key \"floor\" does not belong in [tenant a] but in [default] or [vm NAME]");
+	assert_refused("[tenant a]\nfloor = 1G\n",
+		       "test.conf:2: key \"floor\" does not belong in [tenant a] but in [default] or [vm NAME]");
 	assert_refused("[tenant a]\nksm = on\n", "test.conf:2: ksm = on: write tenant or off");
 	assert_refused("[tenant a]\nksm-rate-pages = 0\n",
 		       "test.conf:2: ksm-rate-pages = 0: not a whole number of pages from 1 to 2147483647");

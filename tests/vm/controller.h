@@ -12,8 +12,8 @@
 struct controller;
 
 /*
- * Starts memtided with @config, the text of its configuration file, where %s-free lines for sockets, state and policy path are
- * added by this function, and waits until it answers.
+ * Starts memtided with @config, the text of its configuration file, where %s-free lines for sockets, state and policy path
+ * are added by this function, and waits until it answers.
  */
 int controller_start(const char *config, struct controller **ret_controller);
 /* The same with its files in @dir, which stays. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A test bed for libvirt's domains: the real memtided, made-up VMs "a", "b" and "c" whose UUIDs are those of the domains
- * of the same names, and the hook.
+ * A test bed for libvirt's domains: the real memtided, made-up VMs "a", "b" and "c" whose UUIDs are those of the
+ * domains of the same names, and the hook.
  */
 #ifndef TESTS_VM_DOMAINS_BED_H
 #define TESTS_VM_DOMAINS_BED_H
