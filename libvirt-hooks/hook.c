@@ -37,8 +37,8 @@
 /* Until the configuration says how long it may be. */
 #define TIME_MS		5000
 /* Making room may take this part of the time limit: the answer and the log come after it. */
-#define ROOM_NUMERATOR	9
-#define ROOM_DENOMINATOR	10
+#define ROOM_NUMERATOR	3
+#define ROOM_DENOMINATOR	4
 
 struct hook {
 	const char *guest;
