@@ -308,7 +308,6 @@ int domain_ended(struct domain *d)
 {
 	int r = 0, bad;
 
-	/* there is no event for one whose end libvirtd found out when it started */
 	if (domain_runs(d))
 		r = libvirtd_wait(d->libvirtd, d->name, VIR_DOMAIN_EVENT_ID_LIFECYCLE, VIR_DOMAIN_EVENT_STOPPED);
 	bad = vm_stop(d->vm);

@@ -28,7 +28,10 @@ int domain_wait(struct domain *domain);
 int domain_start(struct domain *domain);
 /* What `virsh destroy` does.  -EBADMSG when the guest's kernel logged a warning or worse. */
 int domain_destroy(struct domain *domain);
-/* After its process has ended in another way: waits until libvirt knows, reads the console as domain_destroy() does. */
+/*
+ * After its process has ended in another way: waits for the event unless libvirt knows already, reads the console as
+ * domain_destroy() does.
+ */
 int domain_ended(struct domain *domain);
 /* Destroys it if it runs, undefines and frees; NULL is fine. */
 int domain_free(struct domain *domain);

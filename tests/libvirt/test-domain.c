@@ -77,7 +77,8 @@ static void test_policy_stays_in_the_domain(void **state)
 	char *text;
 
 	world_open(1, NULL);
-	world_start(0, POLICY);
+	world_define(0, POLICY);
+	assert_int_equal(domain_spawn(world.domain[0]), 0);
 	text = domain_xml(world.domain[0]);
 	assert_non_null(strstr(text, "<memtide:policy xmlns:memtide=\"urn:memtide:policy:1\">"));
 	assert_non_null(strstr(text, "<memtide:floor>256MiB</memtide:floor>"));
