@@ -339,8 +339,8 @@ static void test_files(void **state)
 	memtide("domain check " SOURCE_ROOT "/libvirt-hooks/examples/database.xml "
 		"--connect 'qemu+unix:///session?socket=/nowhere/sock' --emulator /nowhere/qemu");
 	assert_says("ok       policy");
-	assert_says("unknown  libvirt   cannot connect");
-	assert_says("wrong    emulator  /nowhere/qemu: No such file or directory");
+	assert_says("unknown  libvirt      cannot connect");
+	assert_says("wrong    emulator     /nowhere/qemu: No such file or directory");
 	assert_int_equal(memtide("domain check /nowhere/x.xml --connect "
 				 "'qemu+unix:///session?socket=/nowhere/sock'"), 1);
 	assert_says("cannot read /nowhere/x.xml");
