@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash
 #
-# The distribution's libvirt, for the suite of that name: version 9 on Debian 12, 11 on Debian 13.  The tests run daemons
-# of their own (tests/libvirt), so nothing that the packages bring is started, now or at the next boot.
+# The distribution's libvirt, for the suite of that name: version 9 on Debian 12, 11 on Debian 13.  The tests run
+# daemons of their own (tests/libvirt), so nothing that the packages bring is started, now or at the next boot.
 
 PACKAGES_LIBVIRT="libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu libvirt-dev"
 
@@ -66,7 +66,7 @@ libvirt_here() {
 	libvirt_unpack
 	RUN=$RUN/libvirt-backports
 	mkdir -p "$RUN"
-	say "with libvirt $(LD_LIBRARY_PATH=$(echo "$LIBVIRT_OTHER"/usr/lib/*-linux-gnu) "$LIBVIRT_OTHER/usr/sbin/libvirtd" --version |
+	say "with libvirt $(cd "$LIBVIRT_OTHER/usr" && LD_LIBRARY_PATH=$(echo lib/*-linux-gnu) sbin/libvirtd --version |
 		awk '{ print $NF }'):"
 	LAB_LIBVIRT=$LIBVIRT_OTHER run_suite libvirt
 }

@@ -165,7 +165,7 @@ static int hide_drivers(const char *folder)
 	return r;
 }
 
-/* LAB_LIBVIRT is a folder with the usr of another version, unpacked: it is used in the place of the one that is installed. */
+/* LAB_LIBVIRT is a folder with the usr of another version, unpacked, to be used in the place of the installed one. */
 static int mount_other_version(void)
 {
 	const char *folder = getenv("LAB_LIBVIRT");

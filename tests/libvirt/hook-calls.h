@@ -18,8 +18,8 @@ char *hook_calls(void);
 /* Begins anew. */
 void hook_calls_forget(void);
 /*
- * The last call for @operation: what was on the standard input ("xml"), whose process it was ("user"), or what came behind
- * the sub-operation ("extra"); allocated.
+ * The last call for @operation: what was on the standard input ("xml"), whose process it was ("user"), or what came
+ * behind the sub-operation ("extra"); allocated.
  */
 char *hook_calls_read(const char *operation, const char *what);
 

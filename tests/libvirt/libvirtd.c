@@ -71,8 +71,9 @@ static int write_file(const char *path, const char *text)
 }
 
 /*
- * Nobody asks who we are, or whether we are still there: a test that waits for something else looks at no events.  Files
- * keep their owners: the lab's images are others' as well.  QEMU stays in our mount namespace, where it finds /dev/kvm.
+ * Nobody asks who we are, or whether we are still there: a test that waits for something else looks at no events.
+ * Files keep their owners: the lab's images are others' as well.  QEMU stays in our mount namespace, where it finds
+ * /dev/kvm.
  */
 static int write_configuration(void)
 {
