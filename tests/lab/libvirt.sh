@@ -28,13 +28,17 @@ libvirt_install() {
 	((status == 0)) || exit 1
 }
 
-libvirt_packages() { dpkg-query -W -f '${Package}\n' 'libvirt*' 2>/dev/null | sort; }
+# The installed packages of libvirt; dpkg-query fails where it knows none.
+libvirt_packages() {
+	{ dpkg-query -W -f '${db:Status-Status} ${Package}\n' 'libvirt*' 2>/dev/null || true; } |
+		sed -n 's/^installed //p' | sort
+}
 
 # libvirt_disable_units: of the packages whose names it reads.
 libvirt_disable_units() {
 	local units
 	command -v systemctl >/dev/null || return 0
-	units=$(xargs -r dpkg -L | grep -oE '/systemd/system/[^/]+\.(service|socket)$' | sed 's|.*/||' | sort -u)
+	units=$(xargs -r dpkg -L | sed -nE 's:.*/systemd/system/([^/]+\.(service|socket))$:\1:p' | sort -u)
 	# shellcheck disable=SC2086
 	[ -z "$units" ] || systemctl disable $units >/dev/null 2>&1 || true
 }
