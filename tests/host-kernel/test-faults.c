@@ -15,8 +15,10 @@
 
 #include <cmocka.h>
 
+#include "../vm/kernel-log.h"
 #include "faults.h"
 #include "hooks.h"
+#include "kernel-file.h"
 #include "khugepaged.h"
 #include "ksmd.h"
 #include "setting.h"
@@ -251,6 +253,16 @@ static void test_khugepaged_makes_up_for_it(void **state)
 	assert_int_equal(tenant_check(tenant[0], 0, TENANT_PAGES, seed), 0);
 }
 
+static int begin(void **state)
+{
+	return kernel_file_write("/dev/kmsg", KERNEL_LOG_LEVEL KERNEL_LOG_MEANT);
+}
+
+static int end(void **state)
+{
+	return kernel_file_write("/dev/kmsg", KERNEL_LOG_LEVEL KERNEL_LOG_OVER);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -261,5 +273,5 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_khugepaged_makes_up_for_it, setup, teardown),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, begin, end);
 }

@@ -106,9 +106,9 @@ static void assert_ejected(unsigned int kind, const char *words)
 static void run_out_of_memory(int i, const char *group)
 {
 	assert_int_equal(cgroup_write(group, "memory.max", TOO_LITTLE), 0);
-	kernel_file_write("/dev/kmsg", KERNEL_LOG_LEVEL KERNEL_LOG_OOM_MEANT);
+	kernel_file_write("/dev/kmsg", KERNEL_LOG_LEVEL KERNEL_LOG_MEANT);
 	assert_int_equal(tenant_fill(tenant[i], 0, TENANT_PAGES, SEED), -EPIPE);
-	kernel_file_write("/dev/kmsg", KERNEL_LOG_LEVEL KERNEL_LOG_OOM_OVER);
+	kernel_file_write("/dev/kmsg", KERNEL_LOG_LEVEL KERNEL_LOG_OVER);
 	tenant_stop(tenant[i]);
 	tenant[i] = NULL;
 	assert_int_equal(cgroup_write(group, "memory.max", "max"), 0);

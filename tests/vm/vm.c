@@ -605,7 +605,7 @@ void vm_kill(struct vm *vm)
 	vm->reaped = true;
 }
 
-/* @meant: whether OOM kills are, from the beginning. */
+/* @meant: whether memory is to run out, from the beginning. */
 static int check_log(const char *path, bool meant)
 {
 	static const char *const bad[] = {
@@ -621,8 +621,8 @@ static int check_log(const char *path, bool meant)
 	if (!f)
 		return -errno;
 	while (fgets(line, sizeof(line), f)) {
-		meant = (meant || strstr(line, KERNEL_LOG_OOM_MEANT)) && !strstr(line, KERNEL_LOG_OOM_OVER);
-		report |= meant && strstr(line, "invoked oom-killer");
+		meant = (meant || strstr(line, KERNEL_LOG_MEANT)) && !strstr(line, KERNEL_LOG_OVER);
+		report |= meant && (strstr(line, "invoked oom-killer") || strstr(line, "allocation fail"));
 		if (report && strstr(line, "Call Trace:")) {
 			report = false;
 			continue;

@@ -283,7 +283,8 @@ int tide_register(enum tide_family family, void *ops, struct bpf_link *link)
  * May sleep.
  *
  * Return: 0; -EINVAL for another cgroup or the ops table that is attached; -ENOLINK where the old
- * one was ejected; or as tide_register().  After an error the old one is as it was.
+ * one was ejected; or as tide_register().  After an error the old one is as it was, but for its folder
+ * in sysfs where there is no memory for that either.
  */
 int tide_update(enum tide_family family, void *ops, void *old_ops, struct bpf_link *link)
 {
@@ -296,26 +297,39 @@ int tide_update(enum tide_family family, void *ops, void *old_ops, struct bpf_li
 
 	mutex_lock(&tide_mutex);
 	old = tide_policy_find(old_ops);
-	if (!old || old->memcg != policy->memcg || ops == old_ops) {
+	if (!old || old->memcg != policy->memcg || ops == old_ops)
 		err = -EINVAL;
-	} else if (!tide_alive(old)) {
-		err = -ENOLINK;	/* a work is about to detach the link */
-	} else {
+	mutex_unlock(&tide_mutex);
+	if (err)
+		goto free;
+
+	/* bpf's update_mutex keeps the old one; the folder has the cgroup's name */
+	tide_sysfs_remove(old);
+	err = tide_sysfs_add(policy);
+	if (err)
+		goto show_old;
+
+	mutex_lock(&tide_mutex);
+	if (tide_alive(old)) {
 		tide_policy_leave(old);
 		tide_policy_enter(policy);
+	} else {
+		err = -ENOLINK;	/* a work is about to detach the link */
 	}
 	mutex_unlock(&tide_mutex);
-	if (err) {
-		tide_policy_free(policy);
-		return err;
-	}
-	/* the folder has the cgroup's name */
-	tide_sysfs_remove(old);
-	if (tide_sysfs_add(policy))
-		pr_warn("tide: no memory to show a policy in sysfs\n");
+	if (err)
+		goto hide;
 	tide_changed(policy->memcg, family);
 	tide_policy_end(old, TIDE_EXIT_REPLACED);
 	return 0;
+hide:
+	tide_sysfs_remove(policy);
+show_old:
+	if (tide_sysfs_add(old))
+		pr_warn("tide: no memory to show a policy in sysfs\n");
+free:
+	tide_policy_free(policy);
+	return err;
 }
 
 /**
