@@ -24,7 +24,7 @@ static int open_text(const char *text, char *ret_path, size_t size)
 		close(fd);
 		return -EIO;
 	}
-	snprintf(ret_path, size, "/dev/fd/%d", fd);
+	snprintf(ret_path, size, "/proc/self/fd/%d", fd);
 	return fd;
 }
 

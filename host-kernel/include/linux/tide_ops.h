@@ -240,8 +240,8 @@ struct tide_ksm_ops {
  * @scope: the policy's scope
  * @start: first virtual address of the mapping
  * @end: first address behind it
- * @orders: what the kernel would allow, and in a fault has room for: bit N for folios of 2^N pages; at
- *	least one is set
+ * @orders: what the kernel would allow, and in a fault has room for: bit N for folios of 2^N
+ *	pages; at least one is set
  * @flags: TIDE_THP_ADVISED, TIDE_THP_KHUGEPAGED
  */
 struct tide_thp_request {
