@@ -283,8 +283,8 @@ int tide_register(enum tide_family family, void *ops, struct bpf_link *link)
  * May sleep.
  *
  * Return: 0; -EINVAL for another cgroup or the ops table that is attached; -ENOLINK where the old
- * one was ejected; or as tide_register().  After an error the old one is as it was, but for its folder
- * in sysfs where there is no memory for that either.
+ * one was ejected; or as tide_register().  After an error the old one is as it was, but for its
+ * folder in sysfs where there is no memory for that either.
  */
 int tide_update(enum tide_family family, void *ops, void *old_ops, struct bpf_link *link)
 {
