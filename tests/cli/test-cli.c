@@ -127,7 +127,6 @@ static void test_wrong_calls(void **state)
 		{ "policy detach a b --vm x", "usage: memtide policy detach [FAMILY|NAME]" },
 		{ "policy load fair --cgroup /x", "does not take --vm and --cgroup" },
 		{ "ksm set", "nothing to set" },
-		{ "ksm set --tenant seven --knob a=1", "takes the number of a merge domain" },
 		{ "ksm set --qmp /x --knob merge=maybe", "merge=on or --knob merge=off" },
 		{ "ksm set --qmp /x --tenant 7 --knob merge=on", "give one of them" },
 		{ "ksm --tenant 7", "does not take --tenant" },

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../cli/command.h"
 #include "domains-bed.h"
 
 #include "attachments.h"
@@ -356,6 +357,14 @@ static void test_attached(void **state)
 	assert_int_equal(knob_in_force(CGROUP, "ksm", "domain"), blue);
 	set_tenant(f, "blue", "ksm_rate_pages", json_integer(200));
 	wait_knob(CGROUP, "ksm", "rate_pages", 200);
+	/* By hand and by name; nobody else's. */
+	command_socket = controller_control_socket(f->controller);
+	assert_int_equal(memtide("ksm set --tenant blue --knob rate_pages=300"), 0);
+	assert_int_equal(knob_in_force(CGROUP, "ksm", "rate_pages"), 300);
+	assert_int_equal(memtide("ksm set --tenant red --knob rate_pages=400"), 1);
+	assert_says("no tenant is \"red\"");
+	assert_int_equal(knob_in_force(CGROUP, "ksm", "rate_pages"), 300);
+	command_socket = NULL;
 	assert_int_equal(set_policy(f, json_pack("{s:s, s:[{s:s}]}", "tenant", "red", "hosts", "policy", "nowhere")),
 			 -EREMOTEIO);
 	assert_int_equal(knob_in_force(CGROUP, "ksm", "domain"), blue);

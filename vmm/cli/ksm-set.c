@@ -171,10 +171,34 @@ static int set_backends(const struct cli *cli)
 	return cli_print_result(cli, json_pack("{s:i, s:b}", "backends", (int)nr, "merge", merge), print_merge);
 }
 
+static bool is_number(const char *text, uint64_t *ret_number)
+{
+	char *end;
+
+	errno = 0;
+	*ret_number = strtoull(text, &end, 0);
+	return !errno && isdigit((unsigned char)*text) && !*end;
+}
+
+/* By the number of its merge domain, or by the name that its VMs' domains give, which memtided knows. */
+static int find_tenant(const struct cli *cli, uint64_t *ret_number)
+{
+	json_t *tenant;
+
+	if (is_number(cli->tenant, ret_number))
+		return CLI_OK;
+	tenant = client_ask(cli, "tenant.show", json_pack("{s:s}", "tenant", cli->tenant));
+	if (!tenant)
+		return CLI_FAILED;
+	*ret_number = reply_number(tenant, "number");
+	json_decref(tenant);
+	return CLI_OK;
+}
+
 int ksm_set(const struct cli *cli, int argc, char **argv)
 {
-	unsigned long long tenant;
-	char *end;
+	uint64_t tenant;
+	int r;
 
 	if (!cli->nr_knobs)
 		return cli_usage("nothing to set: give --knob NAME=VALUE");
@@ -184,17 +208,13 @@ int ksm_set(const struct cli *cli, int argc, char **argv)
 		return set_backends(cli);
 	if (!cli->tenant)
 		return set_host(cli);
-	errno = 0;
-	tenant = strtoull(cli->tenant, &end, 0);
-	if (errno || !isdigit((unsigned char)*cli->tenant) || *end)
-		return cli_usage("--tenant %s: takes the number of a merge domain as `memtide ksm` shows it",
-				 cli->tenant);
 	if (!memtide_kernel_has_hooks())
 		return attach_failed(cli,
 				     "this kernel has no hooks for memory policies, so nothing can be set for one tenant.  "
 				     "For all of them: memtide ksm set --knob pages_to_scan=N.  To take a VM out "
 				     "of it: memtide ksm set --qmp SOCKET --knob merge=off", NULL);
-	return set_tenant(cli, tenant);
+	r = find_tenant(cli, &tenant);
+	return r ? r : set_tenant(cli, tenant);
 }
 
 /*

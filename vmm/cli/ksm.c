@@ -321,12 +321,13 @@ const struct cli_command ksm_commands[] = {
 		.noun = "ksm", .verb = "set", .arguments = "--knob NAME=VALUE...", .options = CLI_KNOB | CLI_TENANT | CLI_QMP,
 		.about = "change how a tenant's pages are merged, while everything runs",
 		.help = "Options:\n"
-			"  --tenant NUMBER     every ksm policy of this tenant; its other knobs stay as they are\n"
+			"  --tenant TENANT     every ksm policy of this tenant, by its name or its merge domain's number;\n"
+			"                      its other knobs stay as they are\n"
 			"  --knob NAME=VALUE   with --tenant a knob of its policies (memtide policy show ksm-tenant), without one\n"
 			"                      of ksmd's own for the whole host: pages_to_scan, sleep_millisecs, run, ...\n"
 			"  --qmp SOCKET        one VM, by its QMP monitor: merge=on or merge=off, on every kernel\n\n"
 			"Examples:\n"
-			"  memtide ksm set --tenant 7 --knob rate_pages=1000\n"
+			"  memtide ksm set --tenant blue --knob rate_pages=1000\n"
 			"  memtide ksm set --tenant 7 --knob settle_scans=4 --knob huge_unchanged=513\n"
 			"  memtide ksm set --knob pages_to_scan=500\n"
 			"  memtide ksm set --qmp /run/web1.qmp --knob merge=off\n",
