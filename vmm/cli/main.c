@@ -226,6 +226,20 @@ static int set_watch(struct cli *cli, const char *text)
 	return CLI_OK;
 }
 
+static int set_text(struct cli *cli, enum cli_option option, const char **text)
+{
+	cli->given |= option;
+	*text = optarg;
+	return CLI_OK;
+}
+
+static int set_flag(struct cli *cli, enum cli_option option, bool *flag)
+{
+	cli->given |= option;
+	*flag = true;
+	return CLI_OK;
+}
+
 static int set_option(struct cli *cli, int option, char **argv)
 {
 	char *end;
@@ -258,70 +272,40 @@ static int set_option(struct cli *cli, int option, char **argv)
 		cli->knobs[cli->nr_knobs++] = optarg;
 		return CLI_OK;
 	case OPT_VM:
-		cli->given |= CLI_SCOPE;
-		cli->vm = optarg;
-		return CLI_OK;
+		return set_text(cli, CLI_SCOPE, &cli->vm);
 	case OPT_CGROUP:
-		cli->given |= CLI_SCOPE;
-		cli->cgroup = optarg;
-		return CLI_OK;
+		return set_text(cli, CLI_SCOPE, &cli->cgroup);
 	case OPT_TENANT:
-		cli->given |= CLI_TENANT;
-		cli->tenant = optarg;
-		return CLI_OK;
+		return set_text(cli, CLI_TENANT, &cli->tenant);
 	case OPT_QMP:
-		cli->given |= CLI_QMP;
-		cli->qmp = optarg;
-		return CLI_OK;
+		return set_text(cli, CLI_QMP, &cli->qmp);
 	case OPT_CONNECT:
-		cli->given |= CLI_CONNECT;
-		cli->connect = optarg;
-		return CLI_OK;
+		return set_text(cli, CLI_CONNECT, &cli->connect);
 	case OPT_EMULATOR:
-		cli->given |= CLI_EMULATOR;
-		cli->emulator = optarg;
-		return CLI_OK;
+		return set_text(cli, CLI_EMULATOR, &cli->emulator);
 	case OPT_YES:
-		cli->given |= CLI_CONFIRM;
-		cli->yes = true;
-		return CLI_OK;
+		return set_flag(cli, CLI_CONFIRM, &cli->yes);
 	case OPT_DRY_RUN:
-		cli->given |= CLI_CONFIRM;
-		cli->dry_run = true;
-		return CLI_OK;
+		return set_flag(cli, CLI_CONFIRM, &cli->dry_run);
 	case OPT_KEEP_POLICY:
-		cli->given |= CLI_KEEP;
-		cli->keep_policy = true;
-		return CLI_OK;
+		return set_flag(cli, CLI_KEEP, &cli->keep_policy);
 	case OPT_FLOOR:
-		cli->floor = optarg;
-		break;
+		return set_text(cli, CLI_LIMITS, &cli->floor);
 	case OPT_MAXIMUM:
-		cli->maximum = optarg;
-		break;
+		return set_text(cli, CLI_LIMITS, &cli->maximum);
 	case OPT_SHARES:
-		cli->given |= CLI_SHARES;
-		cli->shares = optarg;
-		return CLI_OK;
+		return set_text(cli, CLI_SHARES, &cli->shares);
 	case OPT_BUDGET:
-		cli->given |= CLI_TENANT_TERMS;
-		cli->budget = optarg;
-		return CLI_OK;
+		return set_text(cli, CLI_TENANT_TERMS, &cli->budget);
 	case OPT_KSM:
-		cli->given |= CLI_TENANT_TERMS;
-		cli->ksm = optarg;
-		return CLI_OK;
+		return set_text(cli, CLI_TENANT_TERMS, &cli->ksm);
 	case OPT_KSM_RATE:
-		cli->given |= CLI_TENANT_TERMS;
-		cli->ksm_rate_pages = optarg;
-		return CLI_OK;
+		return set_text(cli, CLI_TENANT_TERMS, &cli->ksm_rate_pages);
 	case ':':
 		return cli_usage("option %s needs a value: see memtide --help", argv[optind - 1]);
 	default:
 		return cli_usage("no option %s: see memtide --help", argv[optind - 1]);
 	}
-	cli->given |= CLI_LIMITS;
-	return CLI_OK;
 }
 
 static int run_command(const struct cli *cli, const struct cli_command *c, int argc, char **argv)
