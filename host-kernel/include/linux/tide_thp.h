@@ -68,7 +68,7 @@ bool tide_thp_visit_is_over(struct tide_thp_slot *slot, unsigned long address);
 void tide_thp_scanned(struct tide_thp_slot *slot);
 bool tide_thp_may_collapse(struct tide_thp_slot *slot, struct mm_struct *mm,
 			   const struct tide_thp_found *found);
-void tide_thp_made(struct mm_struct *mm, unsigned long pages);
+void tide_thp_made(struct mm_struct *mm);
 void tide_thp_split(struct folio *folio, unsigned long pages);
 
 /* The visit has come to the mm's end. */
@@ -110,7 +110,7 @@ static inline bool tide_thp_may_collapse(struct tide_thp_slot *slot, struct mm_s
 	return true;
 }
 
-static inline void tide_thp_made(struct mm_struct *mm, unsigned long pages) {}
+static inline void tide_thp_made(struct mm_struct *mm) {}
 static inline void tide_thp_split(struct folio *folio, unsigned long pages) {}
 
 #endif /* CONFIG_TIDE */

@@ -71,7 +71,7 @@ static __always_inline unsigned long tide_thp_ask(struct tide_policy *policy,
 	return orders & allowed;
 }
 
-/* Pages of the folio that is tried first with @orders. */
+/* Pages of the folio that is tried first with @orders, which is also its bit among them. */
 static long tide_thp_first_pages(unsigned long orders)
 {
 	return orders ? 1L << __fls(orders) : 0;
@@ -266,15 +266,15 @@ bool tide_thp_may_collapse(struct tide_thp_slot *slot, struct mm_struct *mm,
 	return may > 0;
 }
 
-/* tide_thp_made - a huge page of @pages is mapped in @mm.  Any context. */
-void tide_thp_made(struct mm_struct *mm, unsigned long pages)
+/* tide_thp_made - a huge page is mapped in @mm.  Any context. */
+void tide_thp_made(struct mm_struct *mm)
 {
 	struct tide_policy *policy;
 
 	rcu_read_lock();
 	policy = tide_policy_of(mm, TIDE_THP);
 	if (policy)
-		tide_count_pages(policy, TIDE_THP_MADE, pages);
+		tide_count_pages(policy, TIDE_THP_MADE, HPAGE_PMD_NR);
 	rcu_read_unlock();
 }
 
