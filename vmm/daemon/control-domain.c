@@ -13,7 +13,6 @@
 #include "vm.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -129,6 +128,7 @@ static void domain_is_there(struct control_request *request, const char *how)
 	struct memtide_domain about;
 	struct answer *answer;
 	struct domain *domain;
+	struct vm *vm;
 	bool known;
 
 	if (!domain_param(request, &about))
@@ -143,11 +143,14 @@ static void domain_is_there(struct control_request *request, const char *how)
 	if (!known)
 		manager_note(manager, DECISION_VM, LOG_LEVEL_INFO, NULL, "domain %.64s was found running (%s)",
 			     about.name, how);
-	domain_runs(domain, (pid_t)pid);
-	if (!domain->vm && find_vm(manager, about.uuid))
-		meet(domain, find_vm(manager, about.uuid));
-	else if (!domain->vm && !domain->about.limits.tide_device)
-		domain_hold_all(domain);
+	vm = domain->vm ? NULL : find_vm(manager, about.uuid);
+	if (vm) {
+		meet(domain, vm);
+	} else {
+		domain_runs(domain, (pid_t)pid);
+		if (!domain->vm && !domain->about.limits.tide_device)
+			domain_hold_all(domain);
+	}
 	domain_save(domain, answer_now, answer);
 	manager_room_changed(manager);
 }

@@ -100,13 +100,13 @@ static uint64_t grant(struct vm *vm, uint32_t path)
 {
 	struct decide_vm view = vm_decide_view(vm);
 	uint64_t claim = decide_claim(&view, vm->wanted, vm->unused);
-	uint64_t relief = vm_most(vm, MEMTIDE_LEDGER_RELIEF);
-	uint64_t ordinary = vm_most(vm, MEMTIDE_LEDGER_ORDINARY);
-	uint64_t before = vm->ledger.ceiling, wanted = vm->wanted, bytes;
+	uint64_t before = vm->ledger.ceiling, wanted = vm->wanted, relief, ordinary, bytes;
 	uint32_t path_before = vm->grant_path;
 
 	if (!wanted)
 		return 0;
+	relief = vm_most(vm, MEMTIDE_LEDGER_RELIEF);
+	ordinary = vm_most(vm, MEMTIDE_LEDGER_ORDINARY);
 	relief = relief > before ? relief - before : 0;
 	ordinary = ordinary > before ? ordinary - before : 0;
 	bytes = decide_grant(&view, claim, relief, ordinary);

@@ -220,9 +220,12 @@ static void log_answer(struct vm *vm, const struct balance_table *table, const s
 /* A rise that the ledger has no room for goes as far as it can. */
 static void fit_into_ledger(struct vm *vm, struct decide_change *change)
 {
-	uint64_t most = vm_most(vm, MEMTIDE_LEDGER_ORDINARY);
+	uint64_t most;
 
-	if (change->ceiling <= vm->ledger.ceiling || change->ceiling <= most)
+	if (change->ceiling <= vm->ledger.ceiling)
+		return;
+	most = vm_most(vm, MEMTIDE_LEDGER_ORDINARY);
+	if (change->ceiling <= most)
 		return;
 	change->ceiling = most > vm->ledger.ceiling ? most - most % DECIDE_UNIT : vm->ledger.ceiling;
 	if (change->ceiling < vm->ledger.ceiling)
