@@ -23,26 +23,23 @@ static void add_knob(struct domain_hosts *hosts, const char *name, uint64_t valu
 	snprintf(knob->value, sizeof(knob->value), "%" PRIu64, value);
 }
 
-static bool is_ksm(const char *policy)
+static bool any_ksm(const struct memtide_domain_host *hosts, size_t nr)
 {
-	return !strncmp(policy, "ksm-", 4);
+	for (size_t i = 0; i < nr; i++)
+		if (!strncmp(hosts[i].policy, "ksm-", 4))
+			return true;
+	return false;
 }
 
 bool domain_hosts_ksm(const struct domain_hosts *hosts)
 {
-	for (size_t i = 0; i < hosts->nr_hosts; i++)
-		if (is_ksm(hosts->hosts[i].policy))
-			return true;
-	return false;
+	return any_ksm(hosts->hosts, hosts->nr_hosts);
 }
 
 /* One that it names itself stands instead of what it would inherit. */
 static bool names_ksm(const struct memtide_domain_policy *policy)
 {
-	for (size_t i = 0; policy && i < policy->nr_hosts; i++)
-		if (is_ksm(policy->hosts[i].policy))
-			return true;
-	return false;
+	return policy && any_ksm(policy->hosts, policy->nr_hosts);
 }
 
 static void add_ksm(struct domain_hosts *hosts, const struct memtide_domain_policy *policy, uint32_t tenant,

@@ -61,7 +61,7 @@ int domain_hold(struct domain *domain, bool cut, struct memtide_errtext *errtext
 		return r;
 	r = memtide_ledger_expect(ledger, &domain->held, &terms);
 	if (r == -EDQUOT && cut) {
-		terms.floor = ledger->budget > ledger->floors ? ledger->budget - ledger->floors : 0;
+		terms.floor = memtide_ledger_beyond_floors(ledger);
 		r = memtide_ledger_expect(ledger, &domain->held, &terms);
 	}
 	if (r == -EDQUOT)

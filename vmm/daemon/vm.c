@@ -193,7 +193,7 @@ static void find_cgroup(struct vm *vm)
 static void cut_floor(struct vm *vm, struct memtide_ledger_terms *terms)
 {
 	const struct memtide_ledger *ledger = &vm->manager->ledger;
-	uint64_t left = ledger->budget > ledger->floors ? ledger->budget - ledger->floors : 0;
+	uint64_t left = memtide_ledger_beyond_floors(ledger);
 
 	manager_note(vm->manager, DECISION_VM, LOG_LEVEL_WARNING, vm,
 		     "its floor of %" PRIu64 " MiB and the others' of %" PRIu64 " MiB do not fit the budget of %" PRIu64

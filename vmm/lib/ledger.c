@@ -579,10 +579,15 @@ enum memtide_ledger_state memtide_ledger_state(const struct memtide_ledger_vm *v
 	return vm->unanswering ? MEMTIDE_LEDGER_UNANSWERING : MEMTIDE_LEDGER_MANAGED;
 }
 
+uint64_t memtide_ledger_beyond_floors(const struct memtide_ledger *ledger)
+{
+	return ledger->budget > ledger->floors ? ledger->budget - ledger->floors : 0;
+}
+
 uint64_t memtide_ledger_entitlement(const struct memtide_ledger_vm *vm)
 {
 	const struct memtide_ledger *ledger = vm->ledger;
-	uint64_t beyond = ledger->budget > ledger->floors ? ledger->budget - ledger->floors : 0;
+	uint64_t beyond = memtide_ledger_beyond_floors(ledger);
 	uint64_t part = (uint64_t)((unsigned __int128)beyond * vm->terms.shares / ledger->shares);
 
 	return min64(vm->terms.floor + part, vm->terms.maximum);

@@ -313,6 +313,9 @@ void memtide_ledger_limit_done(struct memtide_ledger_vm *vm, uint64_t limit);
 /* memtide_ledger_state() - for people and for the balance table */
 enum memtide_ledger_state memtide_ledger_state(const struct memtide_ledger_vm *vm);
 
+/* memtide_ledger_beyond_floors() - what all floors leave of the budget */
+uint64_t memtide_ledger_beyond_floors(const struct memtide_ledger *ledger);
+
 /**
  * memtide_ledger_entitlement() - what the VM may claim against others' use
  *
