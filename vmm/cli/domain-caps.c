@@ -30,13 +30,6 @@ static const struct rule {
 	{ "channel", NULL, "type", "type" },
 };
 
-static bool attribute_is(const xmlNode *node, const char *name, const char *value)
-{
-	char text[DOMAIN_TEXT];
-
-	return domain_xml_attribute(node, name, text, NULL) > 0 && !strcmp(text, value);
-}
-
 /* Whether the section of @rule allows @value; it does where it says nothing of it. */
 static bool allows(const xmlNode *capabilities, const struct rule *rule, const char *value)
 {
@@ -46,10 +39,10 @@ static bool allows(const xmlNode *capabilities, const struct rule *rule, const c
 
 	if (!section)
 		return true;
-	if (attribute_is(section, "supported", "no"))
+	if (domain_xml_attribute_is(section, "supported", "no"))
 		return false;
 	for (const xmlNode *list = section->children; list; list = list->next) {
-		if (!domain_xml_is(list, NULL, "enum") || !attribute_is(list, "name", rule->enumeration))
+		if (!domain_xml_is(list, NULL, "enum") || !domain_xml_attribute_is(list, "name", rule->enumeration))
 			continue;
 		for (const xmlNode *node = list->children; node; node = node->next)
 			if (domain_xml_is(node, NULL, "value") && !domain_xml_text(node, text, NULL) &&

@@ -50,13 +50,6 @@ static unsigned int number(const xmlNode *node, const char *name)
 	return *end || value > UINT32_MAX ? UINT32_MAX : value;
 }
 
-static bool attribute_is(const xmlNode *node, const char *name, const char *value)
-{
-	char text[DOMAIN_TEXT];
-
-	return domain_xml_attribute(node, name, text, NULL) > 0 && !strcmp(text, value);
-}
-
 static const struct root *find_root(const xmlNode *domain, struct memtide_errtext *errtext)
 {
 	const xmlNode *os = domain_xml_child(domain, NULL, "os");
@@ -85,7 +78,7 @@ static uint32_t used_by_devices(const xmlNode *domain)
 	for (const xmlNode *node = devices ? devices->children : NULL; node; node = node->next) {
 		const xmlNode *address = domain_xml_child(node, NULL, "address");
 
-		if (address && attribute_is(address, "type", "pci") && !number(address, "bus") &&
+		if (address && domain_xml_attribute_is(address, "type", "pci") && !number(address, "bus") &&
 		    number(address, "slot") < SLOTS)
 			used |= 1U << number(address, "slot");
 	}

@@ -135,13 +135,6 @@ static void add_obstacle(struct memtide_domain_limits *limits, enum memtide_obst
 	limits->obstacles[obstacle].line = domain_xml_line(node);
 }
 
-static bool attribute_is(const xmlNode *node, const char *name, const char *value)
-{
-	char text[DOMAIN_TEXT];
-
-	return domain_xml_attribute(node, name, text, NULL) > 0 && !strcmp(text, value);
-}
-
 static void read_backing(const xmlNode *backing, struct memtide_domain_limits *limits)
 {
 	for (const xmlNode *node = backing->children; node; node = node->next) {
@@ -151,12 +144,12 @@ static void read_backing(const xmlNode *backing, struct memtide_domain_limits *l
 			add_obstacle(limits, MEMTIDE_OBSTACLE_HUGETLB, "<hugepages>", node);
 		} else if (domain_xml_is(node, NULL, "locked")) {
 			add_obstacle(limits, MEMTIDE_OBSTACLE_LOCKED, "<locked>", node);
-		} else if (domain_xml_is(node, NULL, "access") && attribute_is(node, "mode", "shared")) {
+		} else if (domain_xml_is(node, NULL, "access") && domain_xml_attribute_is(node, "mode", "shared")) {
 			add_obstacle(limits, MEMTIDE_OBSTACLE_SHARED, "<access mode='shared'>", node);
 		} else if (domain_xml_is(node, NULL, "source")) {
-			if (attribute_is(node, "type", "memfd"))
+			if (domain_xml_attribute_is(node, "type", "memfd"))
 				add_obstacle(limits, MEMTIDE_OBSTACLE_FILE, "<source type='memfd'>", node);
-			else if (attribute_is(node, "type", "file"))
+			else if (domain_xml_attribute_is(node, "type", "file"))
 				add_obstacle(limits, MEMTIDE_OBSTACLE_FILE, "<source type='file'>", node);
 		}
 	}
@@ -169,7 +162,7 @@ static void read_numa(const xmlNode *domain, struct memtide_domain_limits *limit
 	const xmlNode *numa = cpu ? domain_xml_child(cpu, NULL, "numa") : NULL;
 
 	for (const xmlNode *node = numa ? numa->children : NULL; node; node = node->next)
-		if (domain_xml_is(node, NULL, "cell") && attribute_is(node, "memAccess", "shared"))
+		if (domain_xml_is(node, NULL, "cell") && domain_xml_attribute_is(node, "memAccess", "shared"))
 			add_obstacle(limits, MEMTIDE_OBSTACLE_SHARED, "<cell memAccess='shared'>", node);
 }
 
@@ -177,22 +170,23 @@ static void read_numa(const xmlNode *domain, struct memtide_domain_limits *limit
 static void read_device(const xmlNode *node, struct memtide_domain_limits *limits)
 {
 	if (domain_xml_is(node, NULL, "hostdev")) {
-		if (attribute_is(node, "type", "pci"))
+		if (domain_xml_attribute_is(node, "type", "pci"))
 			add_obstacle(limits, MEMTIDE_OBSTACLE_VFIO, "<hostdev type='pci'>", node);
-		else if (attribute_is(node, "type", "mdev") && !attribute_is(node, "model", "vfio-ccw") &&
-			 !attribute_is(node, "model", "vfio-ap"))
+		else if (domain_xml_attribute_is(node, "type", "mdev") &&
+			 !domain_xml_attribute_is(node, "model", "vfio-ccw") &&
+			 !domain_xml_attribute_is(node, "model", "vfio-ap"))
 			add_obstacle(limits, MEMTIDE_OBSTACLE_VFIO, "<hostdev type='mdev'>", node);
 	} else if (domain_xml_is(node, NULL, "interface")) {
-		if (attribute_is(node, "type", "hostdev"))
+		if (domain_xml_attribute_is(node, "type", "hostdev"))
 			add_obstacle(limits, MEMTIDE_OBSTACLE_VFIO, "<interface type='hostdev'>", node);
-		else if (attribute_is(node, "type", "vdpa"))
+		else if (domain_xml_attribute_is(node, "type", "vdpa"))
 			add_obstacle(limits, MEMTIDE_OBSTACLE_VFIO, "<interface type='vdpa'>", node);
 	} else if (domain_xml_is(node, NULL, "disk")) {
-		if (attribute_is(node, "type", "nvme"))
+		if (domain_xml_attribute_is(node, "type", "nvme"))
 			add_obstacle(limits, MEMTIDE_OBSTACLE_VFIO, "<disk type='nvme'>", node);
-		else if (attribute_is(node, "type", "vhostvdpa"))
+		else if (domain_xml_attribute_is(node, "type", "vhostvdpa"))
 			add_obstacle(limits, MEMTIDE_OBSTACLE_VFIO, "<disk type='vhostvdpa'>", node);
-	} else if (domain_xml_is(node, NULL, "memballoon") && attribute_is(node, "model", "none")) {
+	} else if (domain_xml_is(node, NULL, "memballoon") && domain_xml_attribute_is(node, "model", "none")) {
 		limits->no_balloon = domain_xml_line(node);
 	}
 }

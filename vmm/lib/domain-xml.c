@@ -241,3 +241,10 @@ int domain_xml_attribute(const xmlNode *node, const char *name, char ret_text[st
 	xmlFree(value);
 	return r;
 }
+
+bool domain_xml_attribute_is(const xmlNode *node, const char *name, const char *value)
+{
+	char text[DOMAIN_TEXT];
+
+	return domain_xml_attribute(node, name, text, NULL) > 0 && !strcmp(text, value);
+}

@@ -54,6 +54,9 @@ int domain_xml_text(const xmlNode *node, char ret_text[static DOMAIN_TEXT], stru
 int domain_xml_attribute(const xmlNode *node, const char *name, char ret_text[static DOMAIN_TEXT],
 			 struct memtide_errtext *errtext);
 
+/* Whether it has that value; one that is too long has none. */
+bool domain_xml_attribute_is(const xmlNode *node, const char *name, const char *value);
+
 /* Read @element, which is a <policy> of our namespace. */
 int domain_policy_from(xmlNode *element, struct memtide_domain_policy *ret_policy,
 		       struct memtide_errtext *errtext);
