@@ -9,22 +9,21 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <libxml/parser.h>
 #include <libxml/tree.h>
 
+#include "child.h"
+
 #define DOMAINS		"/etc/libvirt/qemu"
 #define DEVICE		"virtio-tide"
 #define MAX_EMULATORS	16
 /* It takes QEMU a tenth of a second to list its devices. */
-#define LIST_MS		5000
+#define LIST_S		5
 
 static const char why[] = "a VM without the device keeps all its memory, or is managed by its balloon alone";
 
@@ -188,53 +187,19 @@ static void read_domains(struct emulators *all)
 		closedir(dir);
 }
 
-/* By hand, since popen() has no time limit.  The listing is to be read from @ret_fd; -1 if there is none. */
-static pid_t start_listing(const char *emulator, int *ret_fd)
-{
-	int fds[2];
-	pid_t pid;
-
-	if (pipe2(fds, O_CLOEXEC))
-		return -1;
-	pid = fork();
-	if (!pid) {
-		dup2(fds[1], STDOUT_FILENO);
-		dup2(fds[1], STDERR_FILENO);
-		execl(emulator, emulator, "-machine", "none", "-device", "help", NULL);
-		_exit(127);
-	}
-	close(fds[1]);
-	*ret_fd = fds[0];
-	if (pid < 0)
-		close(fds[0]);
-	return pid;
-}
-
 /* 1 if @emulator has the device, 0 if not, -1 if it does not say. */
 static int emulator_has_device(const char *emulator)
 {
-	struct pollfd listing = { .events = POLLIN };
-	pid_t pid = start_listing(emulator, &listing.fd);
-	static char text[256 * 1024];
-	size_t used = 0;
-	int status;
-	ssize_t n;
+	char *const argv[] = { (char *)emulator, "-machine", "none", "-device", "help", NULL };
+	char *text;
+	int has = -1;
 
-	if (pid < 0)
+	if (child_run(argv, NULL, LIST_S, &text, NULL) < 0)
 		return -1;
-	while (used < sizeof(text) - 1 && poll(&listing, 1, LIST_MS) == 1) {
-		n = read(listing.fd, text + used, sizeof(text) - 1 - used);
-		if (n <= 0)
-			break;
-		used += (size_t)n;
-	}
-	text[used] = '\0';
-	close(listing.fd);
-	kill(pid, SIGKILL);
-	waitpid(pid, &status, 0);
-	if (!strstr(text, "virtio-"))
-		return -1;
-	return strstr(text, "\"" DEVICE) != NULL;
+	if (strstr(text, "virtio-"))
+		has = strstr(text, "\"" DEVICE) != NULL;
+	free(text);
+	return has;
 }
 
 static void check_emulators(struct doctor *doctor)
