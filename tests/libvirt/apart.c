@@ -59,22 +59,19 @@ static bool is_system_libvirtd(const char *pid)
 }
 
 /* Its cgroups and its firewall rules would be the same as ours. */
-static bool find_other_libvirtd(void)
+static void find_other_libvirtd(void)
 {
 	DIR *proc = opendir("/proc");
 	struct dirent *entry;
-	bool found = false;
 
-	while (proc && !found && (entry = readdir(proc))) {
+	while (proc && !*refusal && (entry = readdir(proc))) {
 		if (entry->d_name[0] < '1' || entry->d_name[0] > '9' || !is_system_libvirtd(entry->d_name))
 			continue;
 		snprintf(refusal, sizeof(refusal), "the machine's own libvirtd is running (process %.16s), and stays alone",
 			 entry->d_name);
-		found = true;
 	}
 	if (proc)
 		closedir(proc);
-	return found;
 }
 
 static bool is_possible(void)

@@ -308,11 +308,6 @@ virConnectPtr libvirtd_connection(const struct libvirtd *l)
 	return l->connection;
 }
 
-pid_t libvirtd_pid(const struct libvirtd *l)
-{
-	return l->daemon;
-}
-
 unsigned long libvirtd_version(const struct libvirtd *l)
 {
 	unsigned long version = 0;

@@ -33,7 +33,6 @@ void libvirtd_down(struct libvirtd *libvirtd, int signal);
 int libvirtd_up(struct libvirtd *libvirtd);
 
 virConnectPtr libvirtd_connection(const struct libvirtd *libvirtd);
-pid_t libvirtd_pid(const struct libvirtd *libvirtd);
 /* major * 1000000 + minor * 1000 + release, as libvirt has it. */
 unsigned long libvirtd_version(const struct libvirtd *libvirtd);
 

@@ -206,3 +206,10 @@ void assert_hook(const struct hook_domain *domain_of, const char *operation, int
 	if (r != status)
 		fail_msg("%s %s: %d instead of %d: %s", domain_of->name, operation, r, status, hook_output);
 }
+
+int set_policy(struct fixture *f, json_t *policy)
+{
+	return controller_call(f->controller, "domain.metadata",
+			       json_pack("{s:s, s:o}", "uuid", "42424242-4242-4242-4242-424200000001", "policy",
+					 policy), NULL);
+}

@@ -51,6 +51,8 @@ size_t nr_domains(struct fixture *f);
 uint64_t domain_number(struct fixture *f, const char *name, const char *member);
 void assert_phase(struct fixture *f, const char *name, const char *phase);
 void wait_no_domain(struct fixture *f);
+/* A new policy for domain a, as JSON; 0 or a negative errno. */
+int set_policy(struct fixture *f, json_t *policy);
 /* Until the ledger charges that much in all. */
 void wait_charged(struct fixture *f, uint64_t bytes);
 /* Let peer @which come, before or after its guest is up. */

@@ -444,13 +444,6 @@ static void test_by_hand(void **state)
 	stop(f);
 }
 
-static int set_policy(struct fixture *f, json_t *policy)
-{
-	return controller_call(f->controller, "domain.metadata",
-			       json_pack("{s:s, s:o}", "uuid", "42424242-4242-4242-4242-424200000001", "policy",
-					 policy), NULL);
-}
-
 static void test_metadata(void **state)
 {
 	struct fixture *f = start(CONFIG("1G"));

@@ -231,13 +231,6 @@ static void test_shown(void **state)
 	stop(f);
 }
 
-static int set_policy(struct fixture *f, json_t *policy)
-{
-	return controller_call(f->controller, "domain.metadata",
-			       json_pack("{s:s, s:o}", "uuid", "42424242-4242-4242-4242-424200000001", "policy",
-					 policy), NULL);
-}
-
 /* One of them that is not there: nothing of the new policy holds, its terms neither. */
 static void test_all_or_nothing(void **state)
 {
