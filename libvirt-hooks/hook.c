@@ -232,6 +232,7 @@ static void tell_running(const struct hook *hook, const char *method)
 		unmanaged(hook, errtext.text);
 		return;
 	}
+	domain.limits.current.value = MEMTIDE_DOMAIN_UNSET;
 	ask(hook, method, json_pack("{s:o, s:i}", "domain", memtide_domain_to_json(&domain), "pid", read_pid(hook)),
 	    &result);
 	json_decref(result);

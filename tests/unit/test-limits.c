@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "cgroup.h"
@@ -22,6 +23,7 @@ struct fixture {
 	struct limit *limit;
 	char dir[32];
 	int error;
+	const char *file;
 	uint64_t high;
 	unsigned int written;
 	unsigned int wanted;	/* stop the loop after so many */
@@ -39,11 +41,12 @@ static void put(const struct fixture *f, const char *name, const char *text)
 	fclose(file);
 }
 
-static void limit_written(void *arg, int error, uint64_t high)
+static void limit_written(void *arg, int error, const char *file, uint64_t high)
 {
 	struct fixture *f = arg;
 
 	f->error = error;
+	f->file = file;
 	f->high = high;
 	f->written++;
 	if (f->written >= f->wanted)
@@ -144,6 +147,36 @@ static void test_newest_wins(void **state)
 	assert_int_equal(value, 2000000000);
 }
 
+/* Somebody else's value is told and left alone, until it is taken over. */
+static void test_set_by_others(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t value;
+
+	if (setxattr(f->dir, "user.memtide.test", "", 0, 0) < 0)
+		skip();
+	limit_set_high(f->limit, 900000000, false);
+	wait_written(f, 1);
+	/* rounded down by the kernel: that is still ours */
+	put(f, "memory.high", "899960000\n");
+	limit_set_high(f->limit, 950000000, false);
+	wait_written(f, 2);
+	assert_int_equal(f->error, 0);
+	put(f, "memory.high", "800000000\n");
+	limit_set_high(f->limit, 990000000, true);
+	wait_written(f, 3);
+	assert_int_equal(f->error, -ESTALE);
+	assert_string_equal(f->file, "memory.high");
+	assert_int_equal(f->high, 800000000);
+	assert_int_equal(cgroup_read(f->dir, "memory.high", &value), 0);
+	assert_int_equal(value, 800000000);
+	limit_take_over(f->limit);
+	limit_set_high(f->limit, 990000000, true);
+	wait_written(f, 4);
+	assert_int_equal(f->error, 0);
+	assert_int_equal(f->high, 990000000);
+}
+
 static void test_errors(void **state)
 {
 	struct fixture *f = *state;
@@ -177,6 +210,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_reads, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_writes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_newest_wins, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_set_by_others, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_errors, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_forgotten, set_up, tear_down),
 	};

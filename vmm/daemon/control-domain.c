@@ -13,6 +13,8 @@
 #include "vm.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -320,6 +322,38 @@ void control_domain_metadata(struct control_request *request)
 		control_reply_error(request, MEMTIDE_ERROR_PARAMS, "\"policy\": %s", errtext.text);
 	else
 		change_policy(request, domain, json_is_null(json) ? NULL : &policy);
+}
+
+/*
+ * Values that somebody has set past us
+ */
+
+void control_domain_by_hand(struct control_request *request)
+{
+	struct manager *manager = control_client_manager(request->client);
+	const json_t *balloon = json_object_get(request->params, "balloon");
+	uint64_t bytes = (uint64_t)json_integer_value(balloon);
+	char uuid[37], what[64];
+	struct domain *domain;
+
+	if (!uuid_param(request, uuid))
+		return;
+	domain = domain_find(manager, uuid);
+	if (!domain) {
+		control_reply_error(request, MEMTIDE_ERROR_NO_VM, "no domain has the UUID %s", uuid);
+		return;
+	}
+	if (json_integer_value(balloon) <= 0 || bytes > MEMTIDE_LEDGER_BYTES) {
+		control_reply_error(request, MEMTIDE_ERROR_PARAMS,
+				    "\"balloon\" has to be a number of bytes from 1 to %llu", MEMTIDE_LEDGER_BYTES);
+		return;
+	}
+	domain_set_balloon_by_hand(domain, bytes);
+	if (domain->vm && !manager->dry_run) {
+		snprintf(what, sizeof(what), "its balloon was set to %" PRIu64 " MiB", bytes >> 20);
+		vm_step_back(domain->vm, bytes, what);
+	}
+	control_reply(request, json_pack("{s:b}", "known", domain->vm != NULL));
 }
 
 /*

@@ -12,6 +12,7 @@ void control_domain_started(struct control_request *request);
 void control_domain_reconnect(struct control_request *request);
 void control_domain_stopped(struct control_request *request);
 void control_domain_metadata(struct control_request *request);
+void control_domain_by_hand(struct control_request *request);
 void control_domain_list(struct control_request *request);
 
 #endif

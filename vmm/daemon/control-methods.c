@@ -290,6 +290,12 @@ static void release_or_adopt(struct control_request *request, bool release)
 		control_reply_error(request, MEMTIDE_ERROR_PARAMS, "%s is managed already", vm->name);
 		return;
 	}
+	/* Back in management it is as configuration and domain say, whatever was set by hand before. */
+	if (!release) {
+		vm_take_over(vm);
+		if (!vm_own_terms(vm, NULL))
+			vm->set_by_hand = false;
+	}
 	if (vm_release(vm, release) < 0) {
 		control_reply_error(request, MEMTIDE_ERROR_LEDGER,
 				    "no room for all of %s's memory, %" PRIu64 " MiB: %" PRIu64 " of %" PRIu64
@@ -299,9 +305,6 @@ static void release_or_adopt(struct control_request *request, bool release)
 				    ledger->budget >> 20, vm->ledger.charged >> 20);
 		return;
 	}
-	/* Back in management it is as configuration and domain say, whatever was set by hand before. */
-	if (!release && vm->set_by_hand && !vm_own_terms(vm, NULL))
-		vm->set_by_hand = false;
 	manager_note(vm->manager, DECISION_CONTROL, LOG_LEVEL_INFO, vm,
 		     release ? "released: all its memory back, then left alone" : "managed again");
 	reply_vm(request, vm);
@@ -414,6 +417,7 @@ static const struct method {
 	{ "domain.release", control_domain_stopped, true },
 	{ "domain.reconnect", control_domain_reconnect, true },
 	{ "domain.metadata", control_domain_metadata, true },
+	{ "domain.by_hand", control_domain_by_hand, true },
 	{ "domain.list", control_domain_list, false },
 	{ "tenant.list", control_tenant_list, false },
 	{ "tenant.show", control_tenant_show, false },

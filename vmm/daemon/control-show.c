@@ -36,15 +36,19 @@ void show_relief(struct json_text *json, const struct memtide_histogram *by_path
 static const char *why(const struct vm *vm)
 {
 	const char *state = vm_state_name(vm);
+	bool device = vm->kind == TIDE_VMM_DEVICE;
 
 	if (!strcmp(state, "starting"))
-		return "no driver yet: charged its maximum";
+		return device ? "no driver yet: charged its maximum" : "no balloon driver yet: charged its maximum";
 	if (!strcmp(state, "inhibited"))
 		return "gives fail for now: charged its maximum";
+	if (vm->stepped_back[0])
+		return vm->stepped_back;
 	if (!strcmp(state, "released"))
 		return "taken out of management";
 	if (!strcmp(state, "unanswering"))
-		return "its driver does not answer: charged as before";
+		return device ? "its driver does not answer: charged as before" :
+				"memtide-agent does not answer for it: charged as before";
 	if (!strcmp(state, "stalled"))
 		return "cannot come down: left alone for a while";
 	if (vm->ledger.throttled)
@@ -61,6 +65,7 @@ void show_vm(struct json_text *json, struct vm *vm, uint64_t age_ns)
 	json_text_string(json, "uuid", vm->has_uuid ? vm->uuid_text : NULL);
 	json_text_number(json, "pid", (uint64_t)vm->pid);
 	json_text_string(json, "cgroup", vm->cgroup[0] ? vm->cgroup : NULL);
+	json_text_string(json, "device", vm_kind_name(vm));
 	json_text_string(json, "state", vm_state_name(vm));
 	json_text_string(json, "why", why(vm));
 	json_text_string(json, "tenant", vm->domain && vm->domain->tenant ? vm->domain->tenant->name : NULL);

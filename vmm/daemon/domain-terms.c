@@ -18,7 +18,7 @@ static bool is_set(const struct memtide_domain_value *value)
 
 struct memtide_config_vm domain_terms(const struct memtide_config_vm *config,
 				      const struct memtide_domain_policy *policy, uint64_t tenant_shares,
-				      uint64_t ram)
+				      uint64_t most)
 {
 	struct memtide_config_vm terms = *config;
 
@@ -27,12 +27,12 @@ struct memtide_config_vm domain_terms(const struct memtide_config_vm *config,
 	if (policy && is_set(&policy->shares))
 		terms.shares = policy->shares.value;
 	if (policy && is_set(&policy->floor)) {
-		terms.floor = min64(policy->floor.value, ram);
+		terms.floor = min64(policy->floor.value, most);
 		terms.maximum = max64(terms.maximum, terms.floor);
 	}
 	if (policy && is_set(&policy->maximum))
 		terms.maximum = policy->maximum.value;
-	terms.maximum = min64(terms.maximum, ram);
+	terms.maximum = min64(terms.maximum, most);
 	terms.floor = min64(terms.floor, terms.maximum);
 	terms.start = min64(max64(terms.start, terms.floor), terms.maximum);
 	return terms;

@@ -13,13 +13,13 @@
  * @config: what the configuration says of it; nothing is unset
  * @policy: its domain's, or NULL
  * @tenant_shares: its tenant's, or MEMTIDE_CONFIG_UNSET
- * @ram: the VM's
+ * @most: that the VM may have: its RAM, or what its domain allows if that is less
  *
  * The policy goes before the tenant, and that before the configuration.  The result is in order whatever the three
- * say: maximum <= @ram, floor <= start <= maximum, where a floor of the policy's own moves a maximum that is not.
+ * say: maximum <= @most, floor <= start <= maximum, where a floor of the policy's own moves a maximum that is not.
  */
 struct memtide_config_vm domain_terms(const struct memtide_config_vm *config,
 				      const struct memtide_domain_policy *policy, uint64_t tenant_shares,
-				      uint64_t ram);
+				      uint64_t most);
 
 #endif

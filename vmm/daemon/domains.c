@@ -267,9 +267,10 @@ void domain_save(struct domain *domain, void (*done)(void *arg, int error), void
 
 	file_name(domain, name);
 	boot_id(boot);
-	json = json_pack("{s:s, s:s, s:I, s:I, s:I, s:o}", "boot", boot, "phase", phases[domain->phase],
+	json = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:o}", "boot", boot, "phase", phases[domain->phase],
 			 "prepared_at", (json_int_t)domain->prepared_at, "pid", (json_int_t)domain->pid,
 			 "pid_started", (json_int_t)domain->pid_started,
+			 "balloon_by_hand", (json_int_t)domain->balloon_by_hand,
 			 "domain", memtide_domain_to_json(&domain->about));
 	if (json)
 		json_object_set_new(json, "attached", attached_json(&domain->attached.policies));
@@ -334,6 +335,7 @@ static int load_one(struct manager *manager, const json_t *json, struct memtide_
 	if (!domain)
 		return memtide_errtext_set(errtext, -ENOMEM, "no memory");
 	domain->prepared_at = prepared_at;
+	domain->balloon_by_hand = (uint64_t)json_integer_value(json_object_get(json, "balloon_by_hand"));
 	load_attached(json_object_get(json, "attached"), &domain->attached.policies);
 	if (is_phase(json, DOMAIN_RUNNING))
 		domain_runs(domain, (pid_t)json_integer_value(json_object_get(json, "pid")));
@@ -374,6 +376,16 @@ void domains_free(struct manager *manager)
  * Domains and VMs
  */
 
+/* What the domain itself, or somebody by hand, leaves of @ram. */
+static uint64_t most_of(const struct domain *domain, uint64_t ram)
+{
+	uint64_t most = memtide_domain_most(&domain->about.limits);
+
+	if (domain->balloon_by_hand && domain->balloon_by_hand < most)
+		most = domain->balloon_by_hand;
+	return most < ram ? most : ram;
+}
+
 static int terms_of(const struct manager *manager, const struct memtide_config *config, const struct domain *domain,
 		    const char *name, const char *uuid, uint64_t ram, struct memtide_config_vm *ret_terms,
 		    struct memtide_errtext *errtext)
@@ -389,7 +401,7 @@ static int terms_of(const struct manager *manager, const struct memtide_config *
 		tenant_shares = tenant_terms(manager, domain->tenant).shares;
 	if (domain)
 		terms = domain_terms(&terms, domain->about.has_policy ? &domain->about.policy : NULL, tenant_shares,
-				     ram);
+				     most_of(domain, ram));
 	*ret_terms = terms;
 	return 0;
 }
@@ -433,7 +445,7 @@ void domains_vm_came(struct vm *vm)
 		return;
 	domain->vm = vm;
 	vm->domain = domain;
-	domain->about.limits.tide_device = true;
+	domain->about.limits.tide_device = vm->kind == TIDE_VMM_DEVICE;
 	domain_runs(domain, vm->pid);
 	domain_save(domain, NULL, NULL);
 	if (domain->about.has_policy)
@@ -448,6 +460,18 @@ void domains_vm_gone(struct vm *vm)
 	if (vm->domain)
 		vm->domain->vm = NULL;
 	vm->domain = NULL;
+}
+
+void domain_set_balloon_by_hand(struct domain *domain, uint64_t bytes)
+{
+	domain->balloon_by_hand = bytes;
+	domain_save(domain, NULL, NULL);
+}
+
+void domain_take_over(const struct vm *vm)
+{
+	if (vm->domain && vm->domain->balloon_by_hand)
+		domain_set_balloon_by_hand(vm->domain, 0);
 }
 
 uint64_t domains_hand_over(const struct vm *vm)

@@ -9,6 +9,8 @@
  *	domain.started		or, without a device, stays for as long as its process lives
  *	domain.stopped, or its process is dead: it is forgotten
  *
+ * What a VM without a device has is in the hands of a stand-in (vmm/agent), which presents it as a device does.
+ *
  * Answers that promise something are given when it is in the file, so whenever the daemon is killed it finds out
  * what it has promised.
  */
@@ -63,6 +65,7 @@ struct domain {
 	struct domain_hosts hosts;	/* what its policy wants of the kernel */
 	struct domain_attached attached;
 	bool changing;			/* a new policy is being put in place */
+	uint64_t balloon_by_hand;	/* bytes that an administrator has left it; 0: nobody has */
 
 	struct vm *vm;			/* NULL: it has not said hello, or has no device */
 	pid_t pid;			/* 0: not known */
@@ -116,6 +119,11 @@ void domains_vm_gone(struct vm *vm);
 
 /* What is held for @vm's domain is about to become its own.  How much that was. */
 uint64_t domains_hand_over(const struct vm *vm);
+
+/* Its balloon was set to @bytes by hand; 0: that is over. */
+void domain_set_balloon_by_hand(struct domain *domain, uint64_t bytes);
+/* @vm is ours again, whatever was set by hand. */
+void domain_take_over(const struct vm *vm);
 
 /*
  * domain-prepare.c

@@ -5,6 +5,7 @@
 #include "limits.h"
 
 #include "cgroup.h"
+#include "limit-mark.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -12,10 +13,12 @@
 
 #define UNSET	0	/* no limit worth writing is zero */
 
+static const char memory_high[] = "memory.high", memory_max[] = "memory.max";
+
 struct limit {
 	struct worker_job job;		/* first: job functions get the limit from it */
 	struct worker *worker;
-	void (*written)(void *arg, int error, uint64_t high);
+	void (*written)(void *arg, int error, const char *file, uint64_t value);
 	void *arg;
 	uint64_t want_high;		/* set while the job is away: written next */
 	uint64_t want_max;
@@ -24,21 +27,32 @@ struct limit {
 	/* The job's own while it is busy. */
 	uint64_t high;
 	uint64_t max;
+	const char *file;		/* that was written last, or not */
 	int error;
 	char path[CGROUP_PATH_MAX];
 };
 
-/* What is in use may not be cut off: a write below it would reclaim at once and stall the VM for seconds. */
+/*
+ * What is in use may not be cut off: a write below it would reclaim at once and stall the VM for seconds.  What
+ * somebody else has set is left alone.
+ */
 static int write_limit(const char *path, const char *name, uint64_t *value)
 {
-	uint64_t in_use;
+	uint64_t in_use, now;
 	int r;
 
 	r = cgroup_in_use(path, &in_use);
+	if (r >= 0)
+		r = cgroup_read(path, name, &now);
 	if (r < 0)
 		return r;
+	if (!limit_mark_ours(path, name, now)) {
+		*value = now;
+		return -ESTALE;
+	}
 	if (*value < in_use)
 		*value = in_use;
+	limit_mark_put(path, name, now, *value);
 	return cgroup_write(path, name, *value);
 }
 
@@ -47,10 +61,13 @@ static void limit_run(struct worker_job *job)
 	struct limit *limit = (struct limit *)job;
 
 	limit->error = 0;
+	limit->file = memory_max;
 	if (limit->max != UNSET)
-		limit->error = write_limit(limit->path, "memory.max", &limit->max);
-	if (limit->high != UNSET && !limit->error)
-		limit->error = write_limit(limit->path, "memory.high", &limit->high);
+		limit->error = write_limit(limit->path, limit->file, &limit->max);
+	if (limit->high == UNSET || limit->error)
+		return;
+	limit->file = memory_high;
+	limit->error = write_limit(limit->path, limit->file, &limit->high);
 }
 
 static void start(struct limit *limit, bool urgent)
@@ -68,20 +85,21 @@ static void start(struct limit *limit, bool urgent)
 static void limit_done(struct worker_job *job)
 {
 	struct limit *limit = (struct limit *)job;
-	uint64_t high = limit->high;
+	uint64_t value = limit->file == memory_max ? limit->max : limit->high;
+	bool tell = limit->high != UNSET || limit->error;
 
 	limit->busy = false;
 	if (limit->freed) {
 		free(limit);
 		return;
 	}
-	if (high != UNSET || limit->error)
-		limit->written(limit->arg, limit->error, high);
+	if (tell)
+		limit->written(limit->arg, limit->error, limit->file, value);
 	start(limit, true);
 }
 
 int limit_new(struct worker *worker, const char *path,
-	      void (*written)(void *arg, int error, uint64_t high), void *arg, struct limit **ret)
+	      void (*written)(void *arg, int error, const char *file, uint64_t value), void *arg, struct limit **ret)
 {
 	struct limit *limit = calloc(1, sizeof(*limit));
 
@@ -116,6 +134,12 @@ void limit_set_max(struct limit *limit, uint64_t max)
 {
 	limit->want_max = max;
 	start(limit, false);
+}
+
+void limit_take_over(struct limit *limit)
+{
+	limit_mark_remove(limit->path, memory_high);
+	limit_mark_remove(limit->path, memory_max);
 }
 
 bool limit_busy(const struct limit *limit)

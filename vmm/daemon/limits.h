@@ -13,11 +13,12 @@
 struct limit;
 
 /*
- * For the cgroup directory @path.  @written is called in the loop's thread after each write, with what memory.high
- * is now, or a negative errno.
+ * For the cgroup directory @path.  @written is called in the loop's thread after each write of memory.high, with what
+ * that is now, or with a negative errno and the file that could not be written.  -ESTALE: somebody else has set @file
+ * to @value since it was last written; nothing has been written.
  */
 int limit_new(struct worker *worker, const char *path,
-	      void (*written)(void *arg, int error, uint64_t high), void *arg, struct limit **ret);
+	      void (*written)(void *arg, int error, const char *file, uint64_t value), void *arg, struct limit **ret);
 
 /* Freed when its last write has come back; @written is not called any more. */
 void limit_free(struct limit *limit);
@@ -30,6 +31,9 @@ void limit_set_high(struct limit *limit, uint64_t high, bool raise);
 
 /* Set memory.max once, with the same care. */
 void limit_set_max(struct limit *limit, uint64_t max);
+
+/* What somebody else has set is ours again with the next write.  Not while one is under way. */
+void limit_take_over(struct limit *limit);
 
 /* A write is under way. */
 bool limit_busy(const struct limit *limit);

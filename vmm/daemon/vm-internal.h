@@ -36,8 +36,13 @@ static inline uint32_t vm_peek_seq(const void *record)
 void vm_call_guest(const struct vm *vm);
 /* Write @published to where the guest reads it, and ring. */
 void vm_tell_guest(const struct vm *vm);
-void vm_limit_written(void *arg, int error, uint64_t high);
+void vm_limit_written(void *arg, int error, const char *file, uint64_t value);
 void vm_step_expired(struct loop_timer *timer);
+/* Set memory.max to @bytes, or to what its domain allows if that is less. */
+void vm_limit_offender(struct vm *vm, uint64_t bytes);
+
+/* vm-hand.c: somebody else has set @file of its cgroup to @value. */
+void vm_limit_set_by_hand(struct vm *vm, const char *file, uint64_t value);
 
 /* vm-lowering.c */
 void vm_lowering_begins(struct vm *vm, uint64_t before);

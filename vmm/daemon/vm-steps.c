@@ -191,25 +191,46 @@ void vm_deny(struct vm *vm)
  * Carrying out
  */
 
-void vm_limit_written(void *arg, int error, uint64_t high)
+void vm_limit_offender(struct vm *vm, uint64_t bytes)
+{
+	uint64_t hard_limit = vm->domain ? vm->domain->about.limits.hard_limit.value : UINT64_MAX;
+
+	limit_set_max(vm->limit, bytes < hard_limit ? bytes : hard_limit);
+}
+
+static void limit_lost(struct vm *vm, int error)
+{
+	snprintf(vm->not_enforced, sizeof(vm->not_enforced), "its cgroup's limit could not be written: %s",
+		 strerror(-error));
+	manager_note(vm->manager, DECISION_LIMIT, LOG_LEVEL_WARNING, vm, "not enforced: %s", vm->not_enforced);
+	vm->cgroup[0] = '\0';
+	limit_free(vm->limit);
+	vm->limit = NULL;
+	memtide_ledger_limit_done(&vm->ledger, MEMTIDE_LEDGER_UNKNOWN);
+	memtide_ledger_enforce(&vm->ledger, false, MEMTIDE_LEDGER_UNKNOWN);
+}
+
+/* The most that <memtune> of its domain allows the whole process. */
+static uint64_t soft_limit(const struct vm *vm)
+{
+	return vm->domain ? vm->domain->about.limits.soft_limit.value : UINT64_MAX;
+}
+
+void vm_limit_written(void *arg, int error, const char *file, uint64_t value)
 {
 	struct vm *vm = arg;
 	uint64_t overhead = vm_overhead(vm);
 
 	vm->limit_ns = 0;
-	if (error) {
-		snprintf(vm->not_enforced, sizeof(vm->not_enforced), "its cgroup's limit could not be written: %s",
-			 strerror(-error));
-		manager_note(vm->manager, DECISION_LIMIT, LOG_LEVEL_WARNING, vm, "not enforced: %s",
-			     vm->not_enforced);
-		vm->cgroup[0] = '\0';
-		limit_free(vm->limit);
-		vm->limit = NULL;
-		memtide_ledger_limit_done(&vm->ledger, MEMTIDE_LEDGER_UNKNOWN);
-		memtide_ledger_enforce(&vm->ledger, false, MEMTIDE_LEDGER_UNKNOWN);
-	} else {
-		memtide_ledger_limit_done(&vm->ledger, high > overhead ? high - overhead : 0);
-	}
+	if (error == -ESTALE)
+		vm_limit_set_by_hand(vm, file, value);
+	else if (error)
+		limit_lost(vm, error);
+	else if (value >= soft_limit(vm))
+		/* A limit that is tighter than was asked holds what was asked. */
+		memtide_ledger_limit_done(&vm->ledger, vm->ledger.limit_coming);
+	else
+		memtide_ledger_limit_done(&vm->ledger, value > overhead ? value - overhead : 0);
 	vm_step(vm);
 }
 
@@ -220,8 +241,9 @@ static void write_limit(struct vm *vm, const struct memtide_ledger_action *actio
 	memtide_ledger_limit_begin(&vm->ledger, action);
 	vm->limit_ns = vm_now(vm);
 	if (vm->manager->config.offenders == MEMTIDE_OFFENDERS_KILL)
-		limit_set_max(vm->limit, high);
-	limit_set_high(vm->limit, high, action->step == MEMTIDE_LEDGER_LIMIT_UP);
+		vm_limit_offender(vm, high);
+	limit_set_high(vm->limit, high < soft_limit(vm) ? high : soft_limit(vm),
+		       action->step == MEMTIDE_LEDGER_LIMIT_UP);
 	loop_timer_set(vm->manager->loop, &vm->step_timer, vm_now(vm) + LIMIT_SLOW_NS);
 }
 

@@ -28,6 +28,17 @@
 #define OVERHEAD_BASE		(UINT64_C(96) << 20)
 #define OVERHEAD_SHIFT		5
 
+const char *vm_kind_name(const struct vm *vm)
+{
+	static const char *const names[TIDE_VMM_KINDS] = {
+		[TIDE_VMM_DEVICE] = "virtio-tide",
+		[TIDE_VMM_BALLOON] = "virtio-balloon",
+		[TIDE_VMM_RECLAIM] = "memory.reclaim",
+	};
+
+	return names[vm->kind];
+}
+
 bool vm_managed(const struct vm *vm)
 {
 	return memtide_ledger_state(&vm->ledger) == MEMTIDE_LEDGER_MANAGED && !vm->unanswering;
@@ -312,7 +323,7 @@ static void start_managing(struct vm *vm)
 	memtide_ring_produce_from(&vm->to_guest, vm_state_at(vm, VIRTIO_TIDE_TO_GUEST_OFFSET));
 	memtide_ring_consume_from(&vm->from_guest, vm_state_at(vm, VIRTIO_TIDE_TO_HOST_OFFSET));
 	if (vm->limit && vm->manager->config.offenders == MEMTIDE_OFFENDERS_THROTTLE)
-		limit_set_max(vm->limit, vm->ledger.terms.maximum + vm_overhead(vm));
+		vm_limit_offender(vm, vm->ledger.terms.maximum + vm_overhead(vm));
 	vm_observe(vm);
 	vm_step(vm);
 	vm_ask_stats(vm);
@@ -328,6 +339,7 @@ int vm_new(struct manager *manager, struct memtide_hello *hello, pid_t pid, int 
 	if (!vm)
 		return memtide_errtext_set(errtext, -ENOMEM, "no memory for another VM");
 	vm->manager = manager;
+	vm->kind = hello->kind;
 	vm->process.fd = vm->socket.fd = vm->call_fd = vm->doorbell.source.fd = vm->notify.source.fd = -1;
 	name_vm(vm, hello, pid);
 	r = domains_terms(manager, &manager->config, vm->name, vm->has_uuid ? vm->uuid_text : NULL, hello->ram_bytes,

@@ -67,6 +67,7 @@ struct vm {
 	char uuid_text[MEMTIDE_UUID_TEXT];
 
 	struct domain *domain;		/* libvirt's, or NULL: none that is known */
+	enum tide_vmm_kind kind;	/* by what it gives, and who speaks for it */
 
 	pid_t pid;
 	struct loop_source process;	/* pidfd: readable when the process is dead */
@@ -86,6 +87,7 @@ struct vm {
 
 	struct memtide_config_vm terms;
 	bool set_by_hand;		/* by vm.set: a reload leaves it alone */
+	char stepped_back[96];		/* what was set past us, so that it is released; empty: nothing */
 	struct memtide_ledger_vm ledger;
 	uint64_t target;
 	uint32_t state_flags;		/* VIRTIO_TIDE_STATE_* */
@@ -168,6 +170,7 @@ struct decide_vm vm_decide_view(const struct vm *vm);
 uint32_t vm_balance_flags(const struct vm *vm);
 bool vm_managed(const struct vm *vm);
 const char *vm_state_name(const struct vm *vm);
+const char *vm_kind_name(const struct vm *vm);
 
 /* What its QEMU may need beside the guest's memory. */
 uint64_t vm_overhead(const struct vm *vm);
@@ -200,6 +203,18 @@ void vm_step(struct vm *vm);
 
 /* Tell a guest that nothing more is to be had. */
 void vm_deny(struct vm *vm);
+
+/*
+ * vm-hand.c: values that an administrator sets past us win
+ */
+
+/*
+ * @what ("its balloon was set to 512 MiB") of it was set by hand, which leaves it @most bytes: it is left alone until it
+ * is adopted.
+ */
+void vm_step_back(struct vm *vm, uint64_t most, const char *what);
+/* It is ours again: to be called before it is managed again. */
+void vm_take_over(struct vm *vm);
 
 /*
  * vm-counters.c: what QEMU and the host count

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * A device says hello and gets an answer.  Who it is the kernel says: the process behind the socket, alive or not.
- * A process has one VM, and a VM, by its uuid, has one process for as long as that lives.
+ * A process has one VM, and a VM, by its uuid, has one process for as long as that lives.  A stand-in is somebody else's
+ * process: it has to be root's, and the VM's process is the one that libvirt's hook has told of.
  */
 #include "vmm-socket.h"
 
@@ -160,18 +161,56 @@ static int find_claimed(struct manager *manager, const struct memtide_hello *hel
 	return 0;
 }
 
+/* The VM's process: the peer, or the one of the domain that a stand-in speaks for. */
+static int find_process(const struct greeting *greeting, const struct memtide_hello *hello,
+			const struct domain **ret_domain, pid_t *ret_pid, struct memtide_errtext *errtext)
+{
+	const struct manager *manager = greeting->server->manager;
+	char uuid[MEMTIDE_UUID_TEXT];
+	const struct domain *domain;
+
+	*ret_domain = NULL;
+	*ret_pid = greeting->peer.pid;
+	if (hello->kind == TIDE_VMM_DEVICE)
+		return 0;
+	if (greeting->peer.uid && greeting->peer.uid != geteuid())
+		return memtide_errtext_set(errtext, -EPERM, "user %u may not stand in for VMs",
+					   (unsigned int)greeting->peer.uid);
+	domain = hello->has_uuid ? domain_find(manager, memtide_uuid_format(hello->uuid, uuid)) : NULL;
+	if (!domain || domain->process.fd < 0)
+		return memtide_errtext_set(errtext, -ESRCH, "no domain of this UUID is known to run");
+	*ret_domain = domain;
+	*ret_pid = domain->pid;
+	return 0;
+}
+
+/* @domain: of which the peer is a stand-in, or NULL. */
+static int open_process(const struct greeting *greeting, const struct domain *domain)
+{
+	int pidfd;
+
+	if (!domain)
+		return socket_peer_pidfd(greeting->source.fd, greeting->peer.pid);
+	pidfd = fcntl(domain->process.fd, F_DUPFD_CLOEXEC, 0);
+	return pidfd < 0 ? -errno : pidfd;
+}
+
 static int take_in(struct greeting *greeting, struct memtide_hello *hello, struct memtide_errtext *errtext)
 {
 	struct manager *manager = greeting->server->manager;
 	int fd = greeting->source.fd, pidfd, r;
+	const struct domain *domain;
 	struct vm *vm;
+	pid_t pid;
 
 	r = check_descriptors(hello, errtext);
+	if (r >= 0)
+		r = find_process(greeting, hello, &domain, &pid, errtext);
 	if (r < 0)
 		return r;
 	if (!manager->options.same_process)
-		bury(manager, hello, greeting->peer.pid);
-	r = find_claimed(manager, hello, greeting->peer.pid, &vm, errtext);
+		bury(manager, hello, pid);
+	r = find_claimed(manager, hello, pid, &vm, errtext);
 	if (r < 0)
 		return r;
 	if (vm && same_device(vm, hello)) {
@@ -184,11 +223,11 @@ static int take_in(struct greeting *greeting, struct memtide_hello *hello, struc
 	/* The device was unplugged and another one took its place. */
 	if (vm)
 		vm_free(vm);
-	pidfd = socket_peer_pidfd(fd, greeting->peer.pid);
+	pidfd = open_process(greeting, domain);
 	if (pidfd < 0)
-		return memtide_errtext_set(errtext, pidfd, "process %d is gone", (int)greeting->peer.pid);
+		return memtide_errtext_set(errtext, pidfd, "process %d is gone", (int)pid);
 	loop_remove(manager->loop, &greeting->source);
-	r = vm_new(manager, hello, greeting->peer.pid, pidfd, fd, &vm, errtext);
+	r = vm_new(manager, hello, pid, pidfd, fd, &vm, errtext);
 	if (r < 0) {
 		close(pidfd);
 		return r;

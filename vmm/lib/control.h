@@ -31,6 +31,8 @@
  *		     known
  *   domain.metadata { uuid, policy }	-> { stored }	a new policy while it runs, null for none: all of it holds, or
  *		     it is refused and the old one stays
+ *   domain.by_hand { uuid, balloon }	-> { known (to have a VM here) }	somebody other than memtide has set its balloon
+ *		     to so many bytes: it is released, and gets no more until it is adopted
  *   domain.list {}	-> { domains: [ { name, uuid, phase ("prepared"|"running"), why, device, pid, vm (its id, or
  *		     null), memory, held, obstacles, policy, tenant, tenant_number, cgroup, host_policies: [ { policy,
  *		     state ("attached"|"waiting"|"unavailable"|"failed"), why } ... ] } ... ] }
@@ -50,7 +52,8 @@
  *		     notifications { method: "log", params: entry } until the client hangs up; one that was under
  *		     way comes again, with the same seq, when it has ended
  *
- * vm: { id, name, uuid, pid, cgroup (null where not enforced), state, why, tenant, floor, maximum, shares,
+ * vm: { id, name, uuid, pid, cgroup (null where not enforced), device (what it gives by: "virtio-tide" |
+ *	 "virtio-balloon" | "memory.reclaim", for the latter two a stand-in speaks), state, why, tenant, floor, maximum, shares,
  *	 entitlement, usable, target, ceiling, charged, credit, given, given_huge, resident (in lists up to ten
  *	 seconds old), enforced, stats_age_ms, pressure, oom_kills, relief: as in status, connected, moving (a
  *	 lowering is under way), unused_grants (in a row), doorbell_floods }

@@ -80,7 +80,11 @@ json_t *memtide_domain_to_json(const struct memtide_domain *domain)
 	put_text(json, "name", domain->name);
 	put_text(json, "uuid", domain->uuid);
 	put_number(json, "memory", domain->limits.memory.value);
+	put_number(json, "current", domain->limits.current.value);
+	put_number(json, "hard_limit", domain->limits.hard_limit.value);
+	put_number(json, "soft_limit", domain->limits.soft_limit.value);
 	json_object_set_new(json, "device", json_boolean(domain->limits.tide_device));
+	json_object_set_new(json, "balloon", json_boolean(!domain->limits.no_balloon));
 	for (int i = 0; i < MEMTIDE_OBSTACLES; i++)
 		if (domain->limits.obstacles[i].element)
 			json_array_append_new(obstacles, json_string(memtide_obstacle_name(i)));
@@ -310,6 +314,13 @@ int memtide_domain_from_json(const json_t *json, struct memtide_domain *ret_doma
 		r = wrong(errtext, "name", "the domain's name");
 	if (!r)
 		r = get_value(json, "memory", MEMTIDE_LEDGER_BYTES, &domain.limits.memory, errtext);
+	if (!r)
+		r = get_value(json, "current", MEMTIDE_LEDGER_BYTES, &domain.limits.current, errtext);
+	if (!r)
+		r = get_value(json, "hard_limit", MEMTIDE_LEDGER_BYTES, &domain.limits.hard_limit, errtext);
+	if (!r)
+		r = get_value(json, "soft_limit", MEMTIDE_LEDGER_BYTES, &domain.limits.soft_limit, errtext);
+	domain.limits.no_balloon = json_is_false(json_object_get(json, "balloon"));
 	get_obstacles(json, &domain.limits);
 	domain.limits.tide_device = json_is_true(json_object_get(json, "device"));
 	domain.has_policy = policy && !json_is_null(policy);

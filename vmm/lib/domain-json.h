@@ -3,8 +3,9 @@
  * A domain as it goes over the control socket and into memtided's files.  Who has the XML reads it with domain.h;
  * memtided itself reads none.
  *
- *	domain: { name, uuid, memory? (bytes), device (it has a virtio-tide device), obstacles: [ "vfio" ... ], policy?
- *		(null: it has none) }
+ *	domain: { name, uuid, memory?, current? (not of a domain that runs: there it is the balloon's doing), hard_limit?,
+ *		  soft_limit?, device (it has a virtio-tide device), balloon (it has a virtio-balloon), obstacles: [ "vfio"
+ *		  ... ], policy? (null: it has none) }
  *	policy: { tenant?, floor?, maximum?, shares?, donate ("normal"|"first"|"last"), headroom, ksm? ("off"|"tenant"),
  *		  ksm_rate_pages?, thp? ("never"|"always"|"pressure"), hosts: [ { policy, optional, knobs: { NAME:
  *		  "VALUE" } } ... ] }
@@ -25,7 +26,7 @@ json_t *memtide_domain_policy_to_json(const struct memtide_domain_policy *policy
 /**
  * memtide_domain_from_json() - the other way round
  * @json: from a program that is trusted to have checked the domain, but checked for form all the same
- * @ret_domain: of its limits only <memory>, the device and the obstacles; lines are 1 where a value is set.  The
+ * @ret_domain: lines are 1 where a value is set.  The
  *	uuid is in small letters and makes a safe file name.  Untouched on failure
  * @errtext: the member, its value and the limit; may be NULL
  *

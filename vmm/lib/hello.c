@@ -117,6 +117,10 @@ static int check_hello(const struct memtide_hello_buffer *buffer, struct memtide
 	if (!ram_bytes || ram_bytes > RAM_MAX || ram_bytes % VIRTIO_TIDE_PAGE_SIZE)
 		return memtide_errtext_set(errtext, -EPROTO, "hello of a VM with %" PRIu64 " bytes of RAM",
 					   ram_bytes);
+	if (le32toh(hello->kind) >= TIDE_VMM_KINDS)
+		return memtide_errtext_set(errtext, -EPROTO,
+					   "hello of kind %u, this controller knows those below %d: update it",
+					   le32toh(hello->kind), TIDE_VMM_KINDS);
 	if (state_bytes != VIRTIO_TIDE_STATE_SIZE || counters_bytes != TIDE_COUNTERS_SIZE)
 		return memtide_errtext_set(errtext, -EPROTO, "hello with regions of %" PRIu64 " and %" PRIu64
 					   " bytes instead of %d and %d", state_bytes, counters_bytes,
@@ -128,7 +132,9 @@ static void take_hello(struct memtide_hello_buffer *buffer, struct memtide_hello
 {
 	const struct tide_vmm_hello *wire = &buffer->wire.hello;
 
-	*ret_hello = (struct memtide_hello) { .ram_bytes = le64toh(wire->ram_bytes) };
+	*ret_hello = (struct memtide_hello) {
+		.ram_bytes = le64toh(wire->ram_bytes), .kind = (enum tide_vmm_kind)le32toh(wire->kind),
+	};
 	memcpy(ret_hello->uuid, wire->uuid, sizeof(ret_hello->uuid));
 	for (size_t i = 0; i < sizeof(ret_hello->uuid); i++)
 		ret_hello->has_uuid |= ret_hello->uuid[i] != 0;
@@ -239,6 +245,7 @@ int memtide_hello_send(int socket, const struct memtide_hello *hello)
 		.ram_bytes = htole64(hello->ram_bytes),
 		.state_bytes = htole64(VIRTIO_TIDE_STATE_SIZE),
 		.counters_bytes = htole64(TIDE_COUNTERS_SIZE),
+		.kind = htole32(hello->kind),
 	};
 	struct iovec iov = { .iov_base = &wire, .iov_len = sizeof(wire) };
 	struct msghdr msg = {

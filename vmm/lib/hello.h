@@ -28,6 +28,7 @@ struct memtide_hello {
 	bool has_uuid;
 	char name[TIDE_VMM_NAME_SIZE];	/* printable; empty if there is none */
 	uint64_t ram_bytes;		/* not zero, a multiple of VIRTIO_TIDE_PAGE_SIZE */
+	enum tide_vmm_kind kind;
 	int fd[TIDE_VMM_FDS];		/* by enum tide_vmm_fd, close-on-exec; -1: none or taken over */
 };
 
@@ -82,7 +83,7 @@ void memtide_answer_fill(struct tide_vmm_answer *ret_answer, int error, const ch
 const char *memtide_uuid_format(const uint8_t uuid[static 16], char ret_text[static MEMTIDE_UUID_TEXT]);
 
 /*
- * The device's side, for tests and fake peers.
+ * The device's side, for stand-ins and tests.
  */
 
 /**

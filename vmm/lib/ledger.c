@@ -428,6 +428,15 @@ int memtide_ledger_release(struct memtide_ledger_vm *vm, bool release)
 	return 0;
 }
 
+void memtide_ledger_step_back(struct memtide_ledger_vm *vm)
+{
+	vm->released = true;
+	vm->promised = max64(vm->promised, vm_full(vm));
+	vm->throttled = false;
+	vm_decide_afresh(vm, vm->terms.maximum);
+	vm_charge_due(vm, MEMTIDE_LEDGER_SET_BY_HAND);
+}
+
 int memtide_ledger_change(struct memtide_ledger_vm *vm, uint64_t floor, uint64_t maximum, uint32_t shares)
 {
 	struct memtide_ledger *ledger = vm->ledger;

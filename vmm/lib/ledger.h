@@ -102,6 +102,7 @@ enum memtide_ledger_cause {
 	MEMTIDE_LEDGER_DRIVER_LOST,	/* reset, inhibited or unanswering, and nothing else to hold the VM */
 	MEMTIDE_LEDGER_LIMIT_LOST,	/* a cgroup's limit went away, or is above what was asked */
 	MEMTIDE_LEDGER_OVERUSE,		/* a VM without a limit holds more than it was promised */
+	MEMTIDE_LEDGER_SET_BY_HAND,	/* an administrator has given a VM more, past the ledger */
 };
 
 /* Read what you like; only the ledger writes. */
@@ -266,6 +267,13 @@ void memtide_ledger_unanswering(struct memtide_ledger_vm *vm, bool unanswering);
  * Returns 0, or -ENOSPC: there is no room for its maximum.
  */
 int memtide_ledger_release(struct memtide_ledger_vm *vm, bool release);
+
+/**
+ * memtide_ledger_step_back() - an administrator decides by hand what a VM has
+ *
+ * It is released, room or no room: this may make a deficit.  The maximum should be what was set by hand.
+ */
+void memtide_ledger_step_back(struct memtide_ledger_vm *vm);
 
 /**
  * memtide_ledger_change() - new terms from an administrator

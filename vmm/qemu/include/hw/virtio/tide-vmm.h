@@ -4,7 +4,7 @@
  * vmm socket and the counters page.  The guest never sees any of it.  Little-endian; grows only at the end of each
  * structure and in reserved fields.
  *
- * The device is the client of the vmm socket.  On every connect it sends one struct tide_vmm_hello with the
+ * The device, or a stand-in for one, is the client of the vmm socket.  On every connect it sends one struct tide_vmm_hello with the
  * descriptors in the order of enum tide_vmm_fd attached to its first byte; the controller answers with one struct
  * tide_vmm_answer.  After that the socket carries nothing: it only tells each side that the other one is there.
  * Work goes through the shared memory and the eventfds.
@@ -28,6 +28,14 @@ enum tide_vmm_fd {
     TIDE_VMM_FDS
 };
 
+/* Who says hello.  A stand-in does for a VM what its device would do, and is none of its processes. */
+enum tide_vmm_kind {
+    TIDE_VMM_DEVICE = 0,    /* the VM's own process, which has a virtio-tide device */
+    TIDE_VMM_BALLOON = 1,   /* stand-in: gives by means of the VM's virtio-balloon */
+    TIDE_VMM_RECLAIM = 2,   /* stand-in: gives by means of its cgroup's memory.reclaim */
+    TIDE_VMM_KINDS
+};
+
 struct tide_vmm_hello {
     uint32_t magic;
     uint32_t version;
@@ -38,7 +46,9 @@ struct tide_vmm_hello {
     uint64_t ram_bytes;
     uint64_t state_bytes;               /* size of the state memfd */
     uint64_t counters_bytes;            /* size of the counters memfd */
-    uint64_t reserved[4];
+    uint32_t kind;                      /* enum tide_vmm_kind; a stand-in has to be root's, and the uuid a domain's */
+    uint32_t reserved0;
+    uint64_t reserved[3];
 };
 _Static_assert(sizeof(struct tide_vmm_hello) == 152, "struct tide_vmm_hello");
 

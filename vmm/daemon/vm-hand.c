@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What an administrator sets by hand past us, with `virsh setmem` or `virsh memtune`, wins: the VM is released, no more
+ * than what was set counts as its memory, and nothing of it is touched until it is adopted.
+ */
+#include "vm-internal.h"
+
+#include "limits.h"
+#include "relief.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "tide_balance.h"
+
+void vm_step_back(struct vm *vm, uint64_t most, const char *what)
+{
+	const struct memtide_ledger_terms *terms = &vm->ledger.terms;
+	uint64_t maximum = most < terms->maximum ? most : terms->maximum;
+
+	snprintf(vm->stepped_back, sizeof(vm->stepped_back), "%s", what);
+	manager_note(vm->manager, DECISION_CONTROL, LOG_LEVEL_WARNING, vm,
+		     "%s by hand: it is left alone until \"memtide vm adopt\"", vm->stepped_back);
+	relief_forget(vm);
+	if (maximum)
+		vm_change_terms(vm, terms->floor < maximum ? terms->floor : maximum, maximum, terms->shares, NULL);
+	if (vm->lowering)
+		vm_lowering_ends(vm, false);
+	memtide_ledger_step_back(&vm->ledger);
+	vm->state_flags = VIRTIO_TIDE_STATE_RELEASE;
+	vm->target = vm->ledger.ceiling;
+	vm_step(vm);
+	round_request(vm->manager, BALANCE_CHANGE, ROUND_NOBODY);
+}
+
+/* What stands there holds the VM as well as a limit of ours would, unless it is none. */
+void vm_limit_set_by_hand(struct vm *vm, const char *file, uint64_t value)
+{
+	uint64_t overhead = vm_overhead(vm), most = value > overhead ? value - overhead : 0;
+	bool none = value == UINT64_MAX, again = vm->stepped_back[0];
+	char what[sizeof(vm->stepped_back)];
+
+	memtide_ledger_limit_done(&vm->ledger, none ? MEMTIDE_LEDGER_UNKNOWN : most);
+	if (none || again) {
+		snprintf(vm->not_enforced, sizeof(vm->not_enforced), "%s was set by hand", file);
+		memtide_ledger_enforce(&vm->ledger, false, MEMTIDE_LEDGER_UNKNOWN);
+	}
+	if (again)
+		return;
+	if (none)
+		snprintf(what, sizeof(what), "the cgroup's %s was set to no limit", file);
+	else
+		snprintf(what, sizeof(what), "the cgroup's %s was set to %" PRIu64 " MiB", file, value >> 20);
+	vm_step_back(vm, most, what);
+}
+
+void vm_take_over(struct vm *vm)
+{
+	uint64_t limit = MEMTIDE_LEDGER_UNKNOWN, overhead = vm_overhead(vm);
+
+	if (!vm->stepped_back[0])
+		return;
+	vm->stepped_back[0] = '\0';
+	domain_take_over(vm);
+	if (!vm->limit || limit_busy(vm->limit))
+		return;
+	limit_take_over(vm->limit);
+	vm->not_enforced[0] = '\0';
+	if (!cgroup_read(vm->cgroup, "memory.high", &limit) && limit != UINT64_MAX)
+		limit = limit > overhead ? limit - overhead : 0;
+	memtide_ledger_enforce(&vm->ledger, true, limit);
+}
