@@ -165,7 +165,7 @@ static int ask(const struct hook *hook, const char *method, json_t *params, json
 	struct memtide_errtext errtext = { .text = "" };
 	int r;
 
-	r = call_until(hook->config.control_socket, method, params, hook->until_ms, ret_result, &errtext);
+	r = memtide_call_until(hook->config.control_socket, method, params, hook->until_ms, ret_result, &errtext);
 	if (r)
 		unmanaged(hook, errtext.text);
 	return r;
@@ -212,7 +212,7 @@ static void run_prepare(const struct hook *hook)
 		return;
 	}
 	say_skipped(hook, &domain);
-	now_ms = call_now_ms();
+	now_ms = memtide_call_now_ms();
 	now_ms = now_ms < hook->until_ms ? hook->until_ms - now_ms : 0;
 	if (ask(hook, "domain.prepare", json_pack("{s:o, s:I}", "domain", memtide_domain_to_json(&domain), "time_ms",
 						  (json_int_t)(now_ms * ROOM_NUMERATOR / ROOM_DENOMINATOR)), &result))
@@ -340,7 +340,7 @@ int main(int argc, char **argv)
 		read_config(&hook);
 		limit_time(hook.config.hook_ms);
 		/* Less, so that there is time to say why, also where the machine is busy. */
-		hook.until_ms = call_now_ms() + hook.config.hook_ms * 4 / 5;
+		hook.until_ms = memtide_call_now_ms() + hook.config.hook_ms * 4 / 5;
 		operations[i].run(&hook);
 		memtide_config_free(&hook.config);
 	}

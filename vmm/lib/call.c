@@ -17,7 +17,7 @@
 /* A daemon that is flooded has no place for another client for a moment. */
 #define AGAIN_MS	10
 
-uint64_t call_now_ms(void)
+uint64_t memtide_call_now_ms(void)
 {
 	struct timespec now;
 
@@ -29,7 +29,7 @@ uint64_t call_now_ms(void)
 static int wait_for(int fd, short events, uint64_t until_ms, int most_ms)
 {
 	struct pollfd poll_fd = { .fd = fd, .events = events };
-	uint64_t now_ms = call_now_ms();
+	uint64_t now_ms = memtide_call_now_ms();
 	int wait_ms;
 
 	if (now_ms >= until_ms)
@@ -149,8 +149,8 @@ static char *request_line(const char *method, json_t *params)
 	return line;
 }
 
-int call_until(const char *socket, const char *method, json_t *params, uint64_t until_ms, json_t **ret_result,
-	       struct memtide_errtext *errtext)
+int memtide_call_until(const char *socket, const char *method, json_t *params, uint64_t until_ms, json_t **ret_result,
+		       struct memtide_errtext *errtext)
 {
 	char *line = request_line(method, params), *answer = NULL;
 	int fd = -1, r = line ? 0 : -ENOMEM;
