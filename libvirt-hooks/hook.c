@@ -17,8 +17,6 @@
  * for tests.  libvirt passes on neither.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -32,8 +30,8 @@
 #include "call.h"
 #include "config.h"
 #include "domain-json.h"
+#include "domain-pid.h"
 
-#define LIBVIRT_RUN	"/run/libvirt/qemu"
 /* Until the configuration says how long it may be. */
 #define TIME_MS		5000
 /* Making room may take this part of the time limit: the answer and the log come after it. */
@@ -137,25 +135,6 @@ static void say_skipped(const struct hook *hook, const struct memtide_domain *do
 		    domain->policy.skipped[i].line, domain->policy.skipped[i].element);
 }
 
-/* By the file that libvirt keeps; 0: not known. */
-static int read_pid(const struct hook *hook)
-{
-	const char *folder = getenv("MEMTIDE_LIBVIRT_RUN");
-	char path[PATH_MAX], text[32];
-	ssize_t n;
-	int fd;
-
-	if (strchr(hook->guest, '/'))
-		return 0;
-	snprintf(path, sizeof(path), "%s/%s.pid", folder ? folder : LIBVIRT_RUN, hook->guest);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (fd >= 0)
-		close(fd);
-	text[n < 0 ? 0 : n] = '\0';
-	return atoi(text);
-}
-
 /*
  * Operations
  */
@@ -233,8 +212,8 @@ static void tell_running(const struct hook *hook, const char *method)
 		return;
 	}
 	domain.limits.current.value = MEMTIDE_DOMAIN_UNSET;
-	ask(hook, method, json_pack("{s:o, s:i}", "domain", memtide_domain_to_json(&domain), "pid", read_pid(hook)),
-	    &result);
+	ask(hook, method, json_pack("{s:o, s:i}", "domain", memtide_domain_to_json(&domain), "pid",
+				    (int)memtide_domain_pid(hook->guest)), &result);
 	json_decref(result);
 }
 
