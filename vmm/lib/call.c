@@ -119,15 +119,29 @@ static int receive_until(int fd, uint64_t until_ms, char **ret_line)
 	return 0;
 }
 
+/* What a caller may do something about has a number of its own. */
+static int number_of(const json_t *error)
+{
+	switch (json_integer_value(json_object_get(error, "code"))) {
+	case MEMTIDE_ERROR_NO_VM:
+		return -ESRCH;
+	case MEMTIDE_ERROR_BUSY:
+		return -EBUSY;
+	default:
+		return -EREMOTEIO;
+	}
+}
+
 static int take_apart(const char *line, json_t **ret_result, struct memtide_errtext *errtext)
 {
 	json_t *reply = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
 	json_t *result = json_object_get(reply, "result");
-	const char *words = json_string_value(json_object_get(json_object_get(reply, "error"), "message"));
+	const json_t *error = json_object_get(reply, "error");
+	const char *words = json_string_value(json_object_get(error, "message"));
 	int r = 0;
 
 	if (words)
-		r = memtide_errtext_set(errtext, -EREMOTEIO, "%s", words);
+		r = memtide_errtext_set(errtext, number_of(error), "%s", words);
 	else if (!json_is_object(result))
 		r = memtide_errtext_set(errtext, -EPROTO, "memtided's answer makes no sense");
 	else
