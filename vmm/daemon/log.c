@@ -23,6 +23,13 @@ static bool log_journal;
 static enum log_level log_max = LOG_LEVEL_INFO;
 static unsigned long log_dropped;
 
+/* Who says it, where journald does not know by itself: "<4>", or "memtided: ". */
+static size_t begin(enum log_level level, char *line, size_t size)
+{
+	return (size_t)(log_journal ? snprintf(line, size, "<%d>", (int)level) :
+				      snprintf(line, size, "%s: ", program_invocation_short_name));
+}
+
 /*
  * A description of our own for what standard error is connected to, so that making it non-blocking does not change
  * it for the others that write there.  A socket cannot be reopened, and is written to with MSG_DONTWAIT instead.
@@ -87,22 +94,20 @@ static void put(const char *text, size_t size)
 void log_line(enum log_level level, const char *format, ...)
 {
 	char line[LINE_MAX_BYTES];
-	size_t used = 0;
 	va_list args;
+	size_t used;
 	int n;
 
 	if (level > log_max)
 		return;
 	if (log_dropped) {
-		n = snprintf(line, sizeof(line), "%s%lu lines were dropped because nobody read them\n",
-			     log_journal ? "<4>" : "memtided: ", log_dropped);
+		used = begin(LOG_LEVEL_WARNING, line, sizeof(line));
+		used += (size_t)snprintf(line + used, sizeof(line) - used,
+					 "%lu lines were dropped because nobody read them\n", log_dropped);
 		log_dropped = 0;
-		put(line, (size_t)n);
+		put(line, used);
 	}
-	if (log_journal)
-		used = (size_t)snprintf(line, sizeof(line), "<%d>", (int)level);
-	else
-		used = (size_t)snprintf(line, sizeof(line), "memtided: ");
+	used = begin(level, line, sizeof(line));
 	va_start(args, format);
 	n = vsnprintf(line + used, sizeof(line) - used - 1, format, args);
 	va_end(args);

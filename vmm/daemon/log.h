@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The one logger: lines on standard error or in a file, with journald's priorities when journald listens.  Never
- * blocks: a line that nobody takes is dropped and counted.  Used by the loop's thread only.
+ * blocks: a line that nobody takes is dropped and counted.  Used by one thread only.
  */
 #ifndef MEMTIDED_LOG_H
 #define MEMTIDED_LOG_H
