@@ -2,9 +2,12 @@
 /* See domains-bed.h. */
 #include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "domains-bed.h"
@@ -110,6 +113,25 @@ void wait_charged(struct fixture *f, uint64_t bytes)
 /*
  * Setting up
  */
+
+pid_t start_process(void)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		pause();
+		_exit(0);
+	}
+	assert_true(pid > 0);
+	return pid;
+}
+
+void end_process(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
 
 void start_peer_as(struct fixture *f, int which, bool driver)
 {

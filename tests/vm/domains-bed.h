@@ -55,6 +55,9 @@ void wait_no_domain(struct fixture *f);
 int set_policy(struct fixture *f, json_t *policy);
 /* Until the ledger charges that much in all. */
 void wait_charged(struct fixture *f, uint64_t bytes);
+/* A process as a VM without a device has one: it does nothing, and ends with this one. */
+pid_t start_process(void);
+void end_process(pid_t pid);
 /* Let peer @which come, before or after its guest is up. */
 void start_peer_as(struct fixture *f, int which, bool driver);
 void start_peer(struct fixture *f, int which);

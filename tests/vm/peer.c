@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -228,7 +229,7 @@ void peer_free(struct peer *peer)
 int peer_connect(struct peer *peer, const char *vmm_socket, struct memtide_errtext *errtext)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	struct memtide_hello hello = { .ram_bytes = peer->options.ram };
+	struct memtide_hello hello = { .ram_bytes = peer->options.ram, .kind = peer->options.kind };
 	int r;
 
 	peer_disconnect(peer);
@@ -273,12 +274,16 @@ int peer_call_fd(const struct peer *peer)
 static void obey(struct peer *peer, const struct memtide_state *state)
 {
 	struct model *model = peer->model;
-	uint64_t goal = state->target > model->needs ? state->target : model->needs;
+	bool release = state->flags & VIRTIO_TIDE_STATE_RELEASE;
+	uint64_t asked = release ? state->ceiling : state->target;
+	uint64_t goal = asked > model->needs ? asked : model->needs;
 
 	model->generation = state->generation;
 	model->stats.flags = 0;
-	if (state->flags & VIRTIO_TIDE_STATE_RELEASE)
+	if (release && peer->options.kind == TIDE_VMM_DEVICE)
 		set_usable(peer, peer->options.ram);
+	else if (release)
+		set_usable(peer, goal);
 	else if (usable(peer) > goal && model->manner == PEER_HONEST)
 		set_usable(peer, goal);
 	if (usable(peer) > state->ceiling && model->manner == PEER_HONEST) {
@@ -337,12 +342,25 @@ static void serve_until_hangup(struct peer *peer)
 	}
 }
 
+static int become_user(uid_t uid, const char *vmm_socket)
+{
+	struct stat st;
+
+	if (!uid)
+		return 0;
+	if (stat(vmm_socket, &st) < 0 || setresgid(st.st_gid, st.st_gid, st.st_gid) < 0 || setresuid(uid, uid, uid) < 0)
+		return -errno;
+	return 0;
+}
+
 static void live(struct peer *peer, const char *vmm_socket, int ready)
 {
 	struct memtide_errtext errtext = { .text = "" };
 	int r;
 
-	r = peer_connect(peer, vmm_socket, &errtext);
+	r = become_user(peer->options.uid, vmm_socket);
+	if (r >= 0)
+		r = peer_connect(peer, vmm_socket, &errtext);
 	peer->model->first_answer = r;
 	peer->model->first_words = errtext;
 	if (write(ready, "", 1) < 0)

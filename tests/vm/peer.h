@@ -33,6 +33,8 @@ struct peer_options {
 	enum peer_manner manner;
 	bool no_driver;		/* at first */
 	bool no_seals;		/* on its memfds */
+	enum tide_vmm_kind kind;
+	uid_t uid;		/* of its process, which stays in the socket's group; 0: as ours */
 };
 
 struct peer;

@@ -94,13 +94,8 @@ static void test_without_device(void **state)
 {
 	struct hook_domain plain = b;
 	struct fixture *f = start(CONFIG("4G"));
-	pid_t pid = fork();
+	pid_t pid = start_process();
 
-	if (!pid) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		pause();
-		_exit(0);
-	}
 	plain.no_device = 1;
 	assert_hook(&plain, "prepare", 0);
 	write_pid(f, "b", pid);
@@ -110,8 +105,7 @@ static void test_without_device(void **state)
 	assert_int_equal(status_number(f, "charged"), RAM);
 	kill_and_restart(f);
 	assert_int_equal(status_number(f, "charged"), RAM);
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
+	end_process(pid);
 	wait_no_domain(f);
 	assert_int_equal(status_number(f, "charged"), 0);
 	stop(f);

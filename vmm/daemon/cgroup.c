@@ -71,17 +71,36 @@ static uint64_t stat_value(const char *text, const char *name)
 	return 0;
 }
 
+/* Room for all of memory.stat. */
+#define STAT_SIZE	8192
+
+static int read_stat(const char *path, char text[static STAT_SIZE])
+{
+	char file[CGROUP_PATH_MAX + 64];
+
+	snprintf(file, sizeof(file), "%s/memory.stat", path);
+	return read_text(file, text, STAT_SIZE);
+}
+
+int cgroup_stat(const char *path, const char *name, uint64_t *ret_value)
+{
+	char text[STAT_SIZE];
+	int r = read_stat(path, text);
+
+	if (r >= 0)
+		*ret_value = stat_value(text, name);
+	return r < 0 ? r : 0;
+}
+
 int cgroup_in_use(const char *path, uint64_t *ret_bytes)
 {
-	char file[CGROUP_PATH_MAX + 64], text[8192];
 	uint64_t current, cache, busy;
+	char text[STAT_SIZE];
 	int r;
 
 	r = cgroup_read(path, "memory.current", &current);
-	if (r < 0)
-		return r;
-	snprintf(file, sizeof(file), "%s/memory.stat", path);
-	r = read_text(file, text, sizeof(text));
+	if (r >= 0)
+		r = read_stat(path, text);
 	if (r < 0)
 		return r;
 	cache = stat_value(text, "active_file") + stat_value(text, "inactive_file");

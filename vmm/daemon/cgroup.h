@@ -28,6 +28,9 @@ int cgroup_read(const char *path, const char *name, uint64_t *ret_value);
  */
 int cgroup_in_use(const char *path, uint64_t *ret_bytes);
 
+/* Number @name of its memory.stat.  0 or negative errno; a name that is not there is 0. */
+int cgroup_stat(const char *path, const char *name, uint64_t *ret_value);
+
 /* Write @value, UINT64_MAX as "max".  May block for seconds while the kernel reclaims. */
 int cgroup_write(const char *path, const char *name, uint64_t value);
 

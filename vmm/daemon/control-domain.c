@@ -13,8 +13,6 @@
 #include "vm.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -333,7 +331,7 @@ void control_domain_by_hand(struct control_request *request)
 	struct manager *manager = control_client_manager(request->client);
 	const json_t *balloon = json_object_get(request->params, "balloon");
 	uint64_t bytes = (uint64_t)json_integer_value(balloon);
-	char uuid[37], what[64];
+	char uuid[37];
 	struct domain *domain;
 
 	if (!uuid_param(request, uuid))
@@ -349,10 +347,8 @@ void control_domain_by_hand(struct control_request *request)
 		return;
 	}
 	domain_set_balloon_by_hand(domain, bytes);
-	if (domain->vm && !manager->dry_run) {
-		snprintf(what, sizeof(what), "its balloon was set to %" PRIu64 " MiB", bytes >> 20);
-		vm_step_back(domain->vm, bytes, what);
-	}
+	if (domain->vm && !manager->dry_run)
+		vm_balloon_set_by_hand(domain->vm, bytes);
 	control_reply(request, json_pack("{s:b}", "known", domain->vm != NULL));
 }
 

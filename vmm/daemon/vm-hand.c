@@ -13,10 +13,11 @@
 
 #include "tide_balance.h"
 
-void vm_step_back(struct vm *vm, uint64_t most, const char *what)
+/* @what of it was set, which leaves it @most bytes. */
+static void step_back(struct vm *vm, uint64_t most, const char *what)
 {
 	const struct memtide_ledger_terms *terms = &vm->ledger.terms;
-	uint64_t maximum = most < terms->maximum ? most : terms->maximum;
+	uint64_t maximum = most < terms->ram ? most : terms->ram;
 
 	snprintf(vm->stepped_back, sizeof(vm->stepped_back), "%s", what);
 	manager_note(vm->manager, DECISION_CONTROL, LOG_LEVEL_WARNING, vm,
@@ -31,6 +32,14 @@ void vm_step_back(struct vm *vm, uint64_t most, const char *what)
 	vm->target = vm->ledger.ceiling;
 	vm_step(vm);
 	round_request(vm->manager, BALANCE_CHANGE, ROUND_NOBODY);
+}
+
+void vm_balloon_set_by_hand(struct vm *vm, uint64_t bytes)
+{
+	char what[sizeof(vm->stepped_back)];
+
+	snprintf(what, sizeof(what), "its balloon was set to %" PRIu64 " MiB", bytes >> 20);
+	step_back(vm, bytes, what);
 }
 
 /* What stands there holds the VM as well as a limit of ours would, unless it is none. */
@@ -51,7 +60,7 @@ void vm_limit_set_by_hand(struct vm *vm, const char *file, uint64_t value)
 		snprintf(what, sizeof(what), "the cgroup's %s was set to no limit", file);
 	else
 		snprintf(what, sizeof(what), "the cgroup's %s was set to %" PRIu64 " MiB", file, value >> 20);
-	vm_step_back(vm, most, what);
+	step_back(vm, most, what);
 }
 
 void vm_take_over(struct vm *vm)

@@ -6,6 +6,7 @@
 #include "vm-internal.h"
 
 #include "limits.h"
+#include "overhead.h"
 #include "relief.h"
 
 #include <errno.h>
@@ -18,15 +19,6 @@
 #include <unistd.h>
 
 #include "tide_balance.h"
-
-/*
- * What a QEMU process has beside its guest's memory: code, stacks, device buffers, and what grows with the guest,
- * page tables above all (KVM's own are charged to the cgroup as well).  Measured at 40 to 60 MiB for a small guest
- * under KVM; a limit that is too tight stalls the guest for seconds, one that is loose by this much lets it have
- * that much more.
- */
-#define OVERHEAD_BASE		(UINT64_C(96) << 20)
-#define OVERHEAD_SHIFT		5
 
 const char *vm_kind_name(const struct vm *vm)
 {
@@ -65,7 +57,7 @@ const char *vm_state_name(const struct vm *vm)
 
 uint64_t vm_overhead(const struct vm *vm)
 {
-	return OVERHEAD_BASE + (vm->ledger.terms.ram >> OVERHEAD_SHIFT);
+	return memtide_overhead(vm->ledger.terms.ram);
 }
 
 uint32_t vm_balance_flags(const struct vm *vm)
@@ -226,7 +218,7 @@ static int enter_ledger(struct vm *vm, struct memtide_errtext *errtext)
 		.enforced = vm->limit != NULL,
 		.throttle = vm->limit && vm->manager->config.admission == MEMTIDE_ADMISSION_THROTTLE,
 	};
-	uint64_t limit = MEMTIDE_LEDGER_UNKNOWN, overhead = OVERHEAD_BASE + (terms.ram >> OVERHEAD_SHIFT);
+	uint64_t limit = MEMTIDE_LEDGER_UNKNOWN, overhead = memtide_overhead(terms.ram);
 	bool refuse = vm->manager->config.admission == MEMTIDE_ADMISSION_REFUSE;
 	struct memtide_grant grant;
 	bool granted;
@@ -327,6 +319,8 @@ static void start_managing(struct vm *vm)
 	vm_observe(vm);
 	vm_step(vm);
 	vm_ask_stats(vm);
+	if (vm->domain && vm->domain->balloon_by_hand && !vm->manager->dry_run)
+		vm_balloon_set_by_hand(vm, vm->domain->balloon_by_hand);
 }
 
 int vm_new(struct manager *manager, struct memtide_hello *hello, pid_t pid, int pidfd, int socket, struct vm **ret,

@@ -208,12 +208,9 @@ void vm_deny(struct vm *vm);
  * vm-hand.c: values that an administrator sets past us win
  */
 
-/*
- * @what ("its balloon was set to 512 MiB") of it was set by hand, which leaves it @most bytes: it is left alone until it
- * is adopted.
- */
-void vm_step_back(struct vm *vm, uint64_t most, const char *what);
-/* It is ours again: to be called before it is managed again. */
+/* Its balloon was set to @bytes: that is what it has, and it is left alone until it is adopted. */
+void vm_balloon_set_by_hand(struct vm *vm, uint64_t bytes);
+/* Whatever was set is ours again: to be called before it is managed again. */
 void vm_take_over(struct vm *vm);
 
 /*

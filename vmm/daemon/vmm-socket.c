@@ -201,6 +201,7 @@ static int take_in(struct greeting *greeting, struct memtide_hello *hello, struc
 	int fd = greeting->source.fd, pidfd, r;
 	const struct domain *domain;
 	struct vm *vm;
+	bool released;
 	pid_t pid;
 
 	r = check_descriptors(hello, errtext);
@@ -220,7 +221,8 @@ static int take_in(struct greeting *greeting, struct memtide_hello *hello, struc
 		manager_note(manager, DECISION_VM, LOG_LEVEL_INFO, vm, "connected again");
 		return 0;
 	}
-	/* The device was unplugged and another one took its place. */
+	/* The device was unplugged and another one took its place, or a stand-in was started again. */
+	released = vm && vm->ledger.released;
 	if (vm)
 		vm_free(vm);
 	pidfd = open_process(greeting, domain);
@@ -233,6 +235,8 @@ static int take_in(struct greeting *greeting, struct memtide_hello *hello, struc
 		return r;
 	}
 	greeting->source.fd = -1;
+	if (released && !vm->stepped_back[0])
+		vm_release(vm, true);
 	return 0;
 }
 

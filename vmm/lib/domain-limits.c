@@ -188,6 +188,8 @@ static void read_device(const xmlNode *node, struct memtide_domain_limits *limit
 			add_obstacle(limits, MEMTIDE_OBSTACLE_VFIO, "<disk type='vhostvdpa'>", node);
 	} else if (domain_xml_is(node, NULL, "memballoon") && domain_xml_attribute_is(node, "model", "none")) {
 		limits->no_balloon = domain_xml_line(node);
+	} else if (domain_xml_is(node, NULL, "memballoon")) {
+		limits->autodeflate = domain_xml_attribute_is(node, "autodeflate", "on");
 	}
 }
 

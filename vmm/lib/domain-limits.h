@@ -33,6 +33,7 @@ struct memtide_domain_limits {
 	struct memtide_domain_value soft_limit;
 	unsigned int nosharepages;		/* the line, 0 if KSM may merge its pages */
 	unsigned int no_balloon;		/* the line of <memballoon model='none'/>, else 0 */
+	bool autodeflate;			/* its guest may let its balloon go by itself */
 	bool tide_device;			/* a virtio-tide device among <qemu:commandline> */
 	struct {
 		const char *element;		/* that says so, with its attribute; NULL if there is none */
