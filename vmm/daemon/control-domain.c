@@ -165,6 +165,13 @@ void control_domain_reconnect(struct control_request *request)
 	domain_is_there(request, "reconnect");
 }
 
+/* Who hears of ends later than the hook says whose: meanwhile it may be about to start again, or run. */
+static bool is_another_run(const struct domain *domain, const json_t *pid)
+{
+	return json_is_integer(pid) && (domain->phase == DOMAIN_PREPARED ||
+					(domain->pid && domain->pid != (pid_t)json_integer_value(pid)));
+}
+
 void control_domain_stopped(struct control_request *request)
 {
 	struct manager *manager = control_client_manager(request->client);
@@ -175,6 +182,8 @@ void control_domain_stopped(struct control_request *request)
 	if (!uuid_param(request, uuid))
 		return;
 	domain = domain_find(manager, uuid);
+	if (domain && is_another_run(domain, json_object_get(request->params, "pid")))
+		domain = NULL;
 	answer = answer_later(request, json_pack("{s:b}", "known", domain != NULL));
 	if (!answer)
 		return;
@@ -300,8 +309,17 @@ static void change_policy(struct control_request *request, struct domain *domain
 	domain_attach_change(domain, policies_changed, change);
 }
 
+/* Whoever has read the XML says what is wrong in it. */
+static void note_wrong(struct control_request *request, const struct domain *domain, const char *words)
+{
+	manager_note(domain->manager, DECISION_VM, LOG_LEVEL_WARNING, domain->vm,
+		     "domain %.64s keeps its policy: the one in its XML is wrong: %.140s", domain->about.name, words);
+	control_reply(request, json_object());
+}
+
 void control_domain_metadata(struct control_request *request)
 {
+	const char *error = json_string_value(json_object_get(request->params, "error"));
 	struct manager *manager = control_client_manager(request->client);
 	const json_t *json = json_object_get(request->params, "policy");
 	struct memtide_errtext errtext = { .text = "" };
@@ -314,6 +332,8 @@ void control_domain_metadata(struct control_request *request)
 	domain = domain_find(manager, uuid);
 	if (!domain)
 		control_reply_error(request, MEMTIDE_ERROR_NO_VM, "no domain has the UUID %s", uuid);
+	else if (error)
+		note_wrong(request, domain, error);
 	else if (domain->changing)
 		control_reply_error(request, MEMTIDE_ERROR_BUSY, "another policy is just being put in place");
 	else if (!json_is_null(json) && memtide_domain_policy_from_json(json, &policy, &errtext) < 0)
@@ -397,11 +417,11 @@ static json_t *policies_json(const struct host_policies *policies)
 static json_t *domain_json(const struct domain *domain)
 {
 	const struct memtide_domain_policy *policy = domain->about.has_policy ? &domain->about.policy : NULL;
-	json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:b, s:I}", "name", domain->about.name,
+	json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:b, s:b, s:I}", "name", domain->about.name,
 				 "uuid", domain->about.uuid,
 				 "phase", domain->phase == DOMAIN_PREPARED ? "prepared" : "running",
 				 "why", why(domain), "device", domain->about.limits.tide_device,
-				 "held", (json_int_t)domain->held.charged);
+				 "changing", domain->changing, "held", (json_int_t)domain->held.charged);
 
 	json_object_set_new(json, "pid", domain->pid ? json_integer(domain->pid) : json_null());
 	json_object_set_new(json, "vm", domain->vm ? json_integer((json_int_t)domain->vm->id) : json_null());
@@ -416,12 +436,55 @@ static json_t *domain_json(const struct domain *domain)
 	return json;
 }
 
+/* As many as fit a line, without the first @skip; how many did not is said. */
+static void put_domains(const struct manager *manager, struct json_text *json, uint64_t skip)
+{
+	uint64_t left_out = 0;
+
+	json_text_begin(json, "domains", '[');
+	for (struct domain *domain = manager->domains.first; domain; domain = domain->next) {
+		size_t before = json->used;
+		json_t *one;
+
+		if (skip) {
+			skip--;
+			continue;
+		}
+		if (!left_out) {
+			one = domain_json(domain);
+			json_text_value(json, NULL, one);
+			json_decref(one);
+		}
+		if (left_out || json->used >= LINE_ROOM) {
+			json->used = before;
+			left_out++;
+		}
+	}
+	json_text_end(json, ']');
+	if (left_out)
+		json_text_number(json, "domains_left_out", left_out);
+}
+
 void control_domain_list(struct control_request *request)
 {
-	struct manager *manager = control_client_manager(request->client);
-	json_t *list = json_array();
+	json_int_t from = json_integer_value(json_object_get(request->params, "from"));
+	struct json_text json;
 
-	for (struct domain *domain = manager->domains.first; domain; domain = domain->next)
-		json_array_append_new(list, domain_json(domain));
-	control_reply(request, json_pack("{s:o}", "domains", list));
+	control_reply_begin(request, &json);
+	put_domains(control_client_manager(request->client), &json, from > 0 ? (uint64_t)from : 0);
+	control_reply_end(request, &json);
+}
+
+void control_domain_show(struct control_request *request)
+{
+	struct domain *domain;
+	char uuid[37];
+
+	if (!uuid_param(request, uuid))
+		return;
+	domain = domain_find(control_client_manager(request->client), uuid);
+	if (domain)
+		control_reply(request, domain_json(domain));
+	else
+		control_reply_error(request, MEMTIDE_ERROR_NO_VM, "no domain has the UUID %s", uuid);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The domain methods of the control socket: what the libvirt hook has to tell.
+ * The domain methods of the control socket: what the libvirt hook and memtide-agent have to tell.
  */
 #ifndef MEMTIDED_CONTROL_DOMAIN_H
 #define MEMTIDED_CONTROL_DOMAIN_H
@@ -14,5 +14,6 @@ void control_domain_stopped(struct control_request *request);
 void control_domain_metadata(struct control_request *request);
 void control_domain_by_hand(struct control_request *request);
 void control_domain_list(struct control_request *request);
+void control_domain_show(struct control_request *request);
 
 #endif

@@ -26,8 +26,6 @@
 
 #define PARSE_ERROR	-32700
 #define INVALID_REQUEST	-32600
-/* Of a line, for what is around the entries or VMs. */
-#define LINE_ROOM	(MEMTIDE_CONTROL_LINE_MAX - 64 * 1024)
 /* In lists the resident sizes may be as old as this.  With a budget of "auto" they are always younger. */
 #define LIST_AGE_NS	(10 * NSEC_PER_SEC)
 /* The log may be long: of a VM's entries the last few are shown, as far as they are among these newest ones. */
@@ -419,6 +417,7 @@ static const struct method {
 	{ "domain.metadata", control_domain_metadata, true },
 	{ "domain.by_hand", control_domain_by_hand, true },
 	{ "domain.list", control_domain_list, false },
+	{ "domain.show", control_domain_show, false },
 	{ "tenant.list", control_tenant_list, false },
 	{ "tenant.show", control_tenant_show, false },
 	{ "tenant.set", control_tenant_set, true },

@@ -7,7 +7,11 @@
 
 #include <jansson.h>
 
+#include "control.h"
 #include "json-text.h"
+
+/* Of a line, for what is around the entries of a list. */
+#define LINE_ROOM	(MEMTIDE_CONTROL_LINE_MAX - 64 * 1024)
 
 struct control_client;
 struct manager;

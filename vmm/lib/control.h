@@ -27,15 +27,16 @@
  *		     most (default 5000).
  *   domain.started { domain, pid? }, domain.reconnect { domain, pid? }	-> { known, stored }	it runs, whether or not
  *		     its start was heard of; never refused
- *   domain.stopped { uuid }, domain.release { uuid }	-> { known, stored }	it has ended; harmless where it is not
- *		     known
+ *   domain.stopped { uuid, pid? }, domain.release { uuid }	-> { known, stored }	it has ended; harmless where it
+ *		     is not known.  With "pid" (0: not known) only where it has that process or none that is known,
+ *		     and is not about to start again
  *   domain.metadata { uuid, policy }	-> { stored }	a new policy while it runs, null for none: all of it holds, or
  *		     it is refused and the old one stays
+ *   domain.metadata { uuid, error }	-> {}	the policy in its XML is wrong, in these words; the old one stays
  *   domain.by_hand { uuid, balloon }	-> { known (to have a VM here) }	somebody other than memtide has set its balloon
  *		     to so many bytes: it is released, and gets no more until it is adopted
- *   domain.list {}	-> { domains: [ { name, uuid, phase ("prepared"|"running"), why, device, pid, vm (its id, or
- *		     null), memory, held, obstacles, policy, tenant, tenant_number, cgroup, host_policies: [ { policy,
- *		     state ("attached"|"waiting"|"unavailable"|"failed"), why } ... ] } ... ] }
+ *   domain.list { from? }	-> { domains: [ known ... ], domains_left_out? }	"from": how many to skip
+ *   domain.show { uuid }	-> known
  *   tenant.list {}	-> { tenants: [ tenant ... ] }	those of the configuration, and those that a domain has named
  *   tenant.show { tenant }	-> tenant	by its name
  *   tenant.set { tenant, budget?, shares?, ksm?, ksm_rate_pages? }	-> tenant	until the daemon ends; null: none.  Its
@@ -63,6 +64,11 @@
  *	 none), ksm ("tenant"|"off"), ksm_rate_pages (null: no limit), floors and charged (sums over its domains),
  *	 domains: [ name ... ], set_by_hand }
  *	 budget: the floors of its VMs fit it, and none of them is granted anything beyond it
+ *
+ * known: { name, uuid, phase ("prepared"|"running"), why, device, changing (another policy is being put in place: it is
+ *	 in "policy" already, and may yet be taken back), pid, vm (its id, or null), memory, held, obstacles, policy,
+ *	 tenant, tenant_number, cgroup, host_policies: [ { policy, state ("attached"|"waiting"|"unavailable"|"failed"),
+ *	 why } ... ] }
  *
  * domain: as vmm/lib/domain-json.h has it, without lines.  What is answered is in a file and holds for a memtided
  *	 that is started again; "stored" is false where that could not be written.
