@@ -332,13 +332,15 @@ static void test_domains(void **state)
 	assert_int_equal(config.hook_ms, 5000);
 	assert_string_equal(config.state_directory, "/var/lib/memtide");
 	assert_string_equal(config.machine_cgroup, "auto");
+	assert_string_equal(config.libvirt_uri, "qemu:///system");
 	memtide_config_free(&config);
-	parse("[daemon]\nfloor-admission = warn\nhook-time = 250ms\nstate-directory = /tmp/x\nmachine-cgroup = none\n",
-	      &config);
+	parse("[daemon]\nfloor-admission = warn\nhook-time = 250ms\nstate-directory = /tmp/x\nmachine-cgroup = none\n"
+	      "libvirt-uri = test:///default\n", &config);
 	assert_int_equal(config.floors, MEMTIDE_FLOORS_WARN);
 	assert_int_equal(config.hook_ms, 250);
 	assert_string_equal(config.state_directory, "/tmp/x");
 	assert_string_equal(config.machine_cgroup, "none");
+	assert_string_equal(config.libvirt_uri, "test:///default");
 	memtide_config_free(&config);
 	assert_refused("[daemon]\nhook-time = 5\n", "test.conf:2: hook-time = 5: not a time, write one as 500ms or 5s");
 	assert_refused("[daemon]\nhook-time = 61s\n", "test.conf:2: hook-time = 61s: out of range 100ms to 60s");
@@ -347,6 +349,8 @@ static void test_domains(void **state)
 		       "test.conf:2: state-directory = x: not an absolute path, it has to begin with /");
 	assert_refused("[daemon]\nmachine-cgroup = x\n",
 		       "test.conf:2: machine-cgroup = x: write auto, none or an absolute path");
+	assert_refused("[daemon]\nlibvirt-uri = /run/libvirt\n",
+		       "test.conf:2: libvirt-uri = /run/libvirt: not a URI, write one as qemu:///system");
 }
 
 int main(void)

@@ -56,6 +56,7 @@ enum config_type {
 	TYPE_HOOK_TIME,
 	TYPE_DIRECTORY,
 	TYPE_MACHINE,
+	TYPE_URI,
 	TYPE_KSM,
 	TYPE_PAGES,
 };
@@ -83,6 +84,7 @@ static const struct config_key keys[] = {
 	{ "hook-time", CONFIG_DAEMON, TYPE_HOOK_TIME, offsetof(struct memtide_config, hook_ms) },
 	{ "state-directory", CONFIG_DAEMON, TYPE_DIRECTORY, offsetof(struct memtide_config, state_directory) },
 	{ "machine-cgroup", CONFIG_DAEMON, TYPE_MACHINE, offsetof(struct memtide_config, machine_cgroup) },
+	{ "libvirt-uri", CONFIG_DAEMON, TYPE_URI, offsetof(struct memtide_config, libvirt_uri) },
 	{ "budget", CONFIG_TENANT, TYPE_SIZE, offsetof(struct memtide_config_tenant, budget) },
 	{ "shares", CONFIG_TENANT, TYPE_SHARES, offsetof(struct memtide_config_tenant, shares) },
 	{ "ksm", CONFIG_TENANT, TYPE_KSM, offsetof(struct memtide_config_tenant, ksm_off) },
@@ -339,6 +341,14 @@ static int parse_machine(struct config_parser *parser, const char *key, const ch
 	return replace_string(parser, value, ret_path);
 }
 
+/* What is behind the scheme is libvirt's to know. */
+static int parse_uri(struct config_parser *parser, const char *key, const char *value, char **ret_uri)
+{
+	if (!isalpha((unsigned char)*value) || !strstr(value, "://"))
+		return parser_error(parser, "%s = %s: not a URI, write one as qemu:///system", key, value);
+	return replace_string(parser, value, ret_uri);
+}
+
 /* Every directory of a list has to be absolute. */
 static int parse_paths(struct config_parser *parser, const char *key, const char *value, char **ret_paths)
 {
@@ -400,6 +410,8 @@ static int parse_value(struct config_parser *parser, const struct config_key *ke
 		return parse_directory(parser, key->name, value, ret_field);
 	case TYPE_MACHINE:
 		return parse_machine(parser, key->name, value, ret_field);
+	case TYPE_URI:
+		return parse_uri(parser, key->name, value, ret_field);
 	case TYPE_KSM:
 		r = parse_choice(parser, key->name, value, ksm, &choice);
 		*(bool *)ret_field = choice;
@@ -703,7 +715,8 @@ static int set_defaults(struct config_parser *parser)
 	    replace_string(parser, MEMTIDE_VMM_PATH, &config->vmm_socket) < 0 ||
 	    replace_string(parser, MEMTIDE_CONTROL_PATH, &config->control_socket) < 0 ||
 	    replace_string(parser, "/var/lib/memtide", &config->state_directory) < 0 ||
-	    replace_string(parser, "auto", &config->machine_cgroup) < 0)
+	    replace_string(parser, "auto", &config->machine_cgroup) < 0 ||
+	    replace_string(parser, "qemu:///system", &config->libvirt_uri) < 0)
 		return parser->error;
 	return 0;
 }
@@ -807,6 +820,7 @@ void memtide_config_free(struct memtide_config *config)
 	free(config->group);
 	free(config->state_directory);
 	free(config->machine_cgroup);
+	free(config->libvirt_uri);
 	for (size_t i = 0; i < config->nr_tenants; i++)
 		free(config->tenants[i].name);
 	free(config->tenants);

@@ -21,6 +21,7 @@
  *	state-directory = /var/lib/memtide	what has to outlive the daemon: domains that run, numbers of tenants
  *	machine-cgroup = auto		the cgroup that libvirt's VMs are in, closed to KSM by default as soon as there is a
  *					VM with a tenant or <ksm>: a folder, "auto", or "none" to leave it open
+ *	libvirt-uri = qemu:///system	of memtide-agent: where its domains are
  *
  *	[default]			for every VM
  *	floor = 256M
@@ -101,6 +102,7 @@ struct memtide_config {
 	uint64_t hook_ms;
 	char *state_directory;
 	char *machine_cgroup;	/* "auto", "none" or an absolute path */
+	char *libvirt_uri;
 	struct memtide_config_vm defaults;	/* nothing is unset but maximum and start */
 	struct memtide_config_vm *vms;
 	size_t nr_vms;
