@@ -74,24 +74,30 @@ static int find_policy(xmlNode *domain, xmlNode **ret_element, struct memtide_er
 	return r;
 }
 
+static int read_all_but_policy(xmlNode *root, struct memtide_domain *domain, struct memtide_errtext *errtext)
+{
+	if (!domain_xml_is(root, NULL, "domain"))
+		return domain_xml_error(root, errtext, "not <domain>, which is what belongs here");
+	read_label(root, "name", domain->name, sizeof(domain->name));
+	read_uuid(root, domain->uuid);
+	return domain_limits_from(root, &domain->limits, errtext);
+}
+
 static int read_domain(xmlNode *root, struct memtide_domain *domain, struct memtide_errtext *errtext)
 {
 	xmlNode *element = NULL;
 	int r;
 
-	if (!domain_xml_is(root, NULL, "domain"))
-		return domain_xml_error(root, errtext, "not <domain>, which is what belongs here");
-	read_label(root, "name", domain->name, sizeof(domain->name));
-	read_uuid(root, domain->uuid);
-	r = domain_limits_from(root, &domain->limits, errtext);
+	r = read_all_but_policy(root, domain, errtext);
 	if (!r)
 		r = find_policy(root, &element, errtext);
 	domain->has_policy = element;
 	return r || !element ? r : domain_policy_from(element, &domain->policy, errtext);
 }
 
-int memtide_domain_read(const char *text, size_t size, struct memtide_domain *ret_domain,
-			struct memtide_errtext *errtext)
+static int read_text(const char *text, size_t size,
+		     int (*read)(xmlNode *root, struct memtide_domain *domain, struct memtide_errtext *errtext),
+		     struct memtide_domain *ret_domain, struct memtide_errtext *errtext)
 {
 	struct memtide_domain domain = {};
 	xmlDoc *doc;
@@ -100,9 +106,21 @@ int memtide_domain_read(const char *text, size_t size, struct memtide_domain *re
 	r = domain_xml_open(text, size, &doc, errtext);
 	if (r)
 		return r;
-	r = read_domain(xmlDocGetRootElement(doc), &domain, errtext);
+	r = read(xmlDocGetRootElement(doc), &domain, errtext);
 	xmlFreeDoc(doc);
 	if (!r)
 		*ret_domain = domain;
 	return r;
+}
+
+int memtide_domain_read(const char *text, size_t size, struct memtide_domain *ret_domain,
+			struct memtide_errtext *errtext)
+{
+	return read_text(text, size, read_domain, ret_domain, errtext);
+}
+
+int memtide_domain_read_limits(const char *text, size_t size, struct memtide_domain *ret_domain,
+			       struct memtide_errtext *errtext)
+{
+	return read_text(text, size, read_all_but_policy, ret_domain, errtext);
 }

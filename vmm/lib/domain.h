@@ -42,6 +42,12 @@ struct memtide_domain {
 int memtide_domain_read(const char *text, size_t size, struct memtide_domain *ret_domain,
 			struct memtide_errtext *errtext);
 
+/*
+ * The same for all but its policy, which may be wrong: @ret_domain has none.
+ */
+int memtide_domain_read_limits(const char *text, size_t size, struct memtide_domain *ret_domain,
+			       struct memtide_errtext *errtext);
+
 /**
  * memtide_domain_check() - whether a policy asks for no more than the domain allows
  * @policy: as it was read
