@@ -56,7 +56,7 @@ static void cgroup_path(char *path, size_t size, const char *name, const char *f
 	snprintf(path, size, ROOT "%s%s%s%s", *name ? "/" : "", name, file ? "/" : "", file ? file : "");
 }
 
-int cgroup_write(const char *name, const char *file, const char *value)
+int memtide_cgroup_write(const char *name, const char *file, const char *value)
 {
 	char path[256];
 
@@ -250,7 +250,7 @@ int tenant_move(struct tenant *t, const char *name)
 	char pid[16];
 
 	snprintf(pid, sizeof(pid), "%d", t->pid);
-	return cgroup_write(name, "cgroup.procs", pid);
+	return memtide_cgroup_write(name, "cgroup.procs", pid);
 }
 
 /* Room for a tenant's memory, or MAP_FAILED. */

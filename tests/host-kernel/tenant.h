@@ -24,7 +24,7 @@ int cgroup_make(const char *name);
 int cgroup_remove(const char *name);
 /* Its id, as policies say it; zero if there is none. */
 uint64_t cgroup_id(const char *name);
-int cgroup_write(const char *name, const char *file, const char *value);
+int memtide_cgroup_write(const char *name, const char *file, const char *value);
 /* What its memory.policies says of family @family. */
 void cgroup_policy(const char *name, const char *family, char *ret_text, size_t size);
 

@@ -232,7 +232,7 @@ static void test_children_inherit(void **state)
 
 static void test_policy_of_a_parent_holds(void **state)
 {
-	assert_int_equal(cgroup_write("red", "cgroup.subtree_control", "+memory"), 0);
+	assert_int_equal(memtide_cgroup_write("red", "cgroup.subtree_control", "+memory"), 0);
 	assert_int_equal(cgroup_make("red/inner"), 0);
 	attach(0, "red", RED);
 	start(0, "red/inner");
@@ -256,7 +256,7 @@ static void test_policy_of_a_parent_holds(void **state)
 		tenant[i] = NULL;
 	}
 	assert_int_equal(cgroup_remove("red/inner"), 0);
-	assert_int_equal(cgroup_write("red", "cgroup.subtree_control", "-memory"), 0);
+	assert_int_equal(memtide_cgroup_write("red", "cgroup.subtree_control", "-memory"), 0);
 }
 
 static void test_opened_by_name(void **state)

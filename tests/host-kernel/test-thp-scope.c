@@ -36,7 +36,7 @@ static void remove_groups(void)
 static int setup(void **state)
 {
 	remove_groups();
-	if (khugepaged_run() || cgroup_make("slice") || cgroup_write("slice", "cgroup.subtree_control", "+memory"))
+	if (khugepaged_run() || cgroup_make("slice") || memtide_cgroup_write("slice", "cgroup.subtree_control", "+memory"))
 		return -1;
 	return cgroup_make("slice/vm") || cgroup_make("other") ? -1 : 0;
 }

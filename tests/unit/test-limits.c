@@ -101,15 +101,15 @@ static void test_reads(void **state)
 	struct fixture *f = *state;
 	uint64_t value;
 
-	assert_int_equal(cgroup_read(f->dir, "memory.high", &value), 0);
+	assert_int_equal(memtide_cgroup_read(f->dir, "memory.high", &value), 0);
 	assert_int_equal(value, UINT64_MAX);
-	assert_int_equal(cgroup_read(f->dir, "memory.current", &value), 0);
+	assert_int_equal(memtide_cgroup_read(f->dir, "memory.current", &value), 0);
 	assert_int_equal(value, 1000000000);
 	/* Without page cache, but with what of it is dirty. */
-	assert_int_equal(cgroup_in_use(f->dir, &value), 0);
+	assert_int_equal(memtide_cgroup_in_use(f->dir, &value), 0);
 	assert_int_equal(value, 750000000);
 	put(f, "memory.current", "nonsense\n");
-	assert_int_equal(cgroup_in_use(f->dir, &value), -EINVAL);
+	assert_int_equal(memtide_cgroup_in_use(f->dir, &value), -EINVAL);
 }
 
 static void test_writes(void **state)
@@ -122,7 +122,7 @@ static void test_writes(void **state)
 	wait_written(f, 1);
 	assert_int_equal(f->error, 0);
 	assert_int_equal(f->high, 900000000);
-	assert_int_equal(cgroup_read(f->dir, "memory.high", &value), 0);
+	assert_int_equal(memtide_cgroup_read(f->dir, "memory.high", &value), 0);
 	assert_int_equal(value, 900000000);
 	/* What is in use may not be cut off. */
 	limit_set_high(f->limit, 600000000, false);
@@ -143,7 +143,7 @@ static void test_newest_wins(void **state)
 		wait_written(f, f->written + 1);
 	assert_int_equal(f->high, 900000099);
 	assert_in_range(f->written, 1, 100);
-	assert_int_equal(cgroup_read(f->dir, "memory.max", &value), 0);
+	assert_int_equal(memtide_cgroup_read(f->dir, "memory.max", &value), 0);
 	assert_int_equal(value, 2000000000);
 }
 
@@ -168,7 +168,7 @@ static void test_set_by_others(void **state)
 	assert_int_equal(f->error, -ESTALE);
 	assert_string_equal(f->file, "memory.high");
 	assert_int_equal(f->high, 800000000);
-	assert_int_equal(cgroup_read(f->dir, "memory.high", &value), 0);
+	assert_int_equal(memtide_cgroup_read(f->dir, "memory.high", &value), 0);
 	assert_int_equal(value, 800000000);
 	limit_take_over(f->limit);
 	limit_set_high(f->limit, 990000000, true);

@@ -26,7 +26,7 @@ struct attach_job {
 	char name[MEMTIDE_DOMAIN_NAME];	/* its name, for the log */
 	char *path;			/* the policy path */
 	char *machine;			/* to be closed, or NULL */
-	char cgroup[CGROUP_PATH_MAX];
+	char cgroup[MEMTIDE_CGROUP_PATH_MAX];
 	struct domain_hosts hosts;	/* wanted */
 	struct domain_hosts old;	/* what was wanted before */
 	struct host_policies before;	/* what is attached */

@@ -15,7 +15,7 @@ struct domain;
 /* What is attached for a domain, as far as is known. */
 struct domain_attached {
 	struct host_policies policies;
-	char cgroup[CGROUP_PATH_MAX];	/* "": not known */
+	char cgroup[MEMTIDE_CGROUP_PATH_MAX];	/* "": not known */
 };
 
 /*

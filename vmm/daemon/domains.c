@@ -110,12 +110,12 @@ static void watch(struct domain *domain, pid_t pid)
 /* VMs of one process share its cgroup: that is none of theirs. */
 static void find_cgroup(struct domain *domain)
 {
-	char why[CGROUP_WHY_MAX];
+	char why[MEMTIDE_CGROUP_WHY_MAX];
 
 	if (domain->vm)
 		snprintf(domain->attached.cgroup, sizeof(domain->attached.cgroup), "%s", domain->vm->cgroup);
 	else if (domain->pid <= 0 || domain->manager->options.same_process ||
-		 cgroup_find(domain->pid, domain->attached.cgroup, why) < 0)
+		 memtide_cgroup_find(domain->pid, domain->attached.cgroup, why) < 0)
 		domain->attached.cgroup[0] = '\0';
 }
 

@@ -29,7 +29,7 @@ struct limit {
 	uint64_t max;
 	const char *file;		/* that was written last, or not */
 	int error;
-	char path[CGROUP_PATH_MAX];
+	char path[MEMTIDE_CGROUP_PATH_MAX];
 };
 
 /*
@@ -41,9 +41,9 @@ static int write_limit(const char *path, const char *name, uint64_t *value)
 	uint64_t in_use, now;
 	int r;
 
-	r = cgroup_in_use(path, &in_use);
+	r = memtide_cgroup_in_use(path, &in_use);
 	if (r >= 0)
-		r = cgroup_read(path, name, &now);
+		r = memtide_cgroup_read(path, name, &now);
 	if (r < 0)
 		return r;
 	if (!limit_mark_ours(path, name, now)) {
@@ -53,7 +53,7 @@ static int write_limit(const char *path, const char *name, uint64_t *value)
 	if (*value < in_use)
 		*value = in_use;
 	limit_mark_put(path, name, now, *value);
-	return cgroup_write(path, name, *value);
+	return memtide_cgroup_write(path, name, *value);
 }
 
 static void limit_run(struct worker_job *job)

@@ -320,7 +320,7 @@ static struct vm *find_vm_in(const struct manager *manager, const char *cgroup)
 static void tell_exit(const struct exit_record *record, void *ctx)
 {
 	struct manager *manager = ctx;
-	char cgroup[CGROUP_PATH_MAX];
+	char cgroup[MEMTIDE_CGROUP_PATH_MAX];
 
 	if (record->kind <= EXIT_CGROUP)
 		return;

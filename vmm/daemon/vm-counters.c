@@ -14,8 +14,8 @@ uint64_t vm_footprint(struct vm *vm, uint64_t age_ns)
 {
 	if (vm->footprint_ns && vm_now(vm) - vm->footprint_ns <= age_ns)
 		return vm->footprint;
-	if (vm->cgroup[0] ? cgroup_read(vm->cgroup, "memory.current", &vm->footprint) < 0
-			  : process_resident(vm->pid, &vm->footprint) < 0)
+	if (vm->cgroup[0] ? memtide_cgroup_read(vm->cgroup, "memory.current", &vm->footprint) < 0
+			  : memtide_process_resident(vm->pid, &vm->footprint) < 0)
 		vm->footprint = 0;
 	vm->footprint_ns = vm_now(vm);
 	return vm->footprint;
@@ -33,11 +33,11 @@ uint64_t vm_resident(const struct vm *vm)
 	if (vm->manager->options.same_process)
 		return MEMTIDE_LEDGER_UNKNOWN;
 	if (vm->cgroup[0]) {
-		if (cgroup_in_use(vm->cgroup, &bytes) < 0)
+		if (memtide_cgroup_in_use(vm->cgroup, &bytes) < 0)
 			return MEMTIDE_LEDGER_UNKNOWN;
 		return bytes > overhead ? bytes - overhead : 0;
 	}
-	if (process_resident(vm->pid, &bytes) < 0)
+	if (memtide_process_resident(vm->pid, &bytes) < 0)
 		return MEMTIDE_LEDGER_UNKNOWN;
 	bytes = bytes > overhead ? bytes - overhead : 0;
 	return bytes > vm->ledger.usable ? MEMTIDE_LEDGER_UNKNOWN : bytes;

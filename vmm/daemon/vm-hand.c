@@ -75,7 +75,7 @@ void vm_take_over(struct vm *vm)
 		return;
 	limit_take_over(vm->limit);
 	vm->not_enforced[0] = '\0';
-	if (!cgroup_read(vm->cgroup, "memory.high", &limit) && limit != UINT64_MAX)
+	if (!memtide_cgroup_read(vm->cgroup, "memory.high", &limit) && limit != UINT64_MAX)
 		limit = limit > overhead ? limit - overhead : 0;
 	memtide_ledger_enforce(&vm->ledger, true, limit);
 }

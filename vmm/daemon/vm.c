@@ -186,7 +186,7 @@ static void find_cgroup(struct vm *vm)
 		snprintf(vm->not_enforced, sizeof(vm->not_enforced), "VMs of one process share its cgroup");
 		return;
 	}
-	if (cgroup_find(vm->pid, vm->cgroup, vm->not_enforced) < 0 || vm->manager->dry_run)
+	if (memtide_cgroup_find(vm->pid, vm->cgroup, vm->not_enforced) < 0 || vm->manager->dry_run)
 		return;
 	if (limit_new(vm->manager->limits, vm->cgroup, vm_limit_written, vm, &vm->limit) < 0)
 		vm->cgroup[0] = '\0';
@@ -227,7 +227,7 @@ static int enter_ledger(struct vm *vm, struct memtide_errtext *errtext)
 
 	if (terms.start < held)
 		terms.start = held < terms.maximum ? held : terms.maximum;
-	if (vm->limit && !cgroup_read(vm->cgroup, "memory.high", &limit) && limit != UINT64_MAX)
+	if (vm->limit && !memtide_cgroup_read(vm->cgroup, "memory.high", &limit) && limit != UINT64_MAX)
 		limit = limit > overhead ? limit - overhead : 0;
 	granted = !memtide_grant_read(vm->counters_region.start, &grant);
 	if (!granted && !(vm->counters.flags & TIDE_COUNTERS_DRIVER_OK)) {

@@ -93,8 +93,8 @@ struct vm {
 	uint32_t state_flags;		/* VIRTIO_TIDE_STATE_* */
 	uint32_t grant_path;		/* enum virtio_tide_path */
 
-	char cgroup[CGROUP_PATH_MAX];	/* empty: not enforced, and @not_enforced says why */
-	char not_enforced[CGROUP_WHY_MAX];
+	char cgroup[MEMTIDE_CGROUP_PATH_MAX];	/* empty: not enforced, and @not_enforced says why */
+	char not_enforced[MEMTIDE_CGROUP_WHY_MAX];
 	struct limit *limit;
 	uint64_t limit_ns;		/* when the write under way was asked for; 0: none */
 	uint64_t footprint;

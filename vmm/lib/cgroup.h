@@ -1,40 +1,41 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which cgroup is a VM's, and what it says.  Finding only: limits.h writes.
+ * Which cgroup is a VM's, and what it says.
  */
-#ifndef MEMTIDED_CGROUP_H
-#define MEMTIDED_CGROUP_H
+#ifndef MEMTIDE_CGROUP_H
+#define MEMTIDE_CGROUP_H
 
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-#define CGROUP_PATH_MAX		1024
-#define CGROUP_WHY_MAX		160
+#define MEMTIDE_CGROUP_PATH_MAX		1024
+#define MEMTIDE_CGROUP_WHY_MAX		160
 
 /*
  * The nearest cgroup above process @pid that has memory files and holds that process and its descendants alone.
  * @ret_path gets its directory.  Returns 0, or -ENOENT with the reason in @ret_why in words that fit "not
  * enforced: ...".
  */
-int cgroup_find(pid_t pid, char ret_path[static CGROUP_PATH_MAX], char ret_why[static CGROUP_WHY_MAX]);
+int memtide_cgroup_find(pid_t pid, char ret_path[static MEMTIDE_CGROUP_PATH_MAX],
+			char ret_why[static MEMTIDE_CGROUP_WHY_MAX]);
 
 /* The one number in file @name of cgroup @path ("max" is UINT64_MAX).  0 or negative errno. */
-int cgroup_read(const char *path, const char *name, uint64_t *ret_value);
+int memtide_cgroup_read(const char *path, const char *name, uint64_t *ret_value);
 
 /*
  * What cgroup @path holds and cannot drop at once: memory.current without clean page cache, which a VM's disk
  * images leave there and which goes as soon as somebody wants the memory.  0 or negative errno.
  */
-int cgroup_in_use(const char *path, uint64_t *ret_bytes);
+int memtide_cgroup_in_use(const char *path, uint64_t *ret_bytes);
 
 /* Number @name of its memory.stat.  0 or negative errno; a name that is not there is 0. */
-int cgroup_stat(const char *path, const char *name, uint64_t *ret_value);
+int memtide_cgroup_stat(const char *path, const char *name, uint64_t *ret_value);
 
 /* Write @value, UINT64_MAX as "max".  May block for seconds while the kernel reclaims. */
-int cgroup_write(const char *path, const char *name, uint64_t value);
+int memtide_cgroup_write(const char *path, const char *name, uint64_t value);
 
 /* Resident memory of @pid in bytes, from statm.  0 or negative errno. */
-int process_resident(pid_t pid, uint64_t *ret_bytes);
+int memtide_process_resident(pid_t pid, uint64_t *ret_bytes);
 
 #endif

@@ -37,9 +37,9 @@ static int read_text(const char *path, char *text, size_t size)
 	return (int)n;
 }
 
-int cgroup_read(const char *path, const char *name, uint64_t *ret_value)
+int memtide_cgroup_read(const char *path, const char *name, uint64_t *ret_value)
 {
-	char file[CGROUP_PATH_MAX + 64], text[64], *end;
+	char file[MEMTIDE_CGROUP_PATH_MAX + 64], text[64], *end;
 	unsigned long long value;
 	int r;
 
@@ -76,13 +76,13 @@ static uint64_t stat_value(const char *text, const char *name)
 
 static int read_stat(const char *path, char text[static STAT_SIZE])
 {
-	char file[CGROUP_PATH_MAX + 64];
+	char file[MEMTIDE_CGROUP_PATH_MAX + 64];
 
 	snprintf(file, sizeof(file), "%s/memory.stat", path);
 	return read_text(file, text, STAT_SIZE);
 }
 
-int cgroup_stat(const char *path, const char *name, uint64_t *ret_value)
+int memtide_cgroup_stat(const char *path, const char *name, uint64_t *ret_value)
 {
 	char text[STAT_SIZE];
 	int r = read_stat(path, text);
@@ -92,13 +92,13 @@ int cgroup_stat(const char *path, const char *name, uint64_t *ret_value)
 	return r < 0 ? r : 0;
 }
 
-int cgroup_in_use(const char *path, uint64_t *ret_bytes)
+int memtide_cgroup_in_use(const char *path, uint64_t *ret_bytes)
 {
 	uint64_t current, cache, busy;
 	char text[STAT_SIZE];
 	int r;
 
-	r = cgroup_read(path, "memory.current", &current);
+	r = memtide_cgroup_read(path, "memory.current", &current);
 	if (r >= 0)
 		r = read_stat(path, text);
 	if (r < 0)
@@ -110,9 +110,9 @@ int cgroup_in_use(const char *path, uint64_t *ret_bytes)
 	return 0;
 }
 
-int cgroup_write(const char *path, const char *name, uint64_t value)
+int memtide_cgroup_write(const char *path, const char *name, uint64_t value)
 {
-	char file[CGROUP_PATH_MAX + 64], text[32] = "max";
+	char file[MEMTIDE_CGROUP_PATH_MAX + 64], text[32] = "max";
 	int fd, r = 0;
 
 	snprintf(file, sizeof(file), "%s/%s", path, name);
@@ -127,7 +127,7 @@ int cgroup_write(const char *path, const char *name, uint64_t value)
 	return r;
 }
 
-int process_resident(pid_t pid, uint64_t *ret_bytes)
+int memtide_process_resident(pid_t pid, uint64_t *ret_bytes)
 {
 	char file[64], text[128];
 	unsigned long long size, resident;
@@ -146,7 +146,7 @@ int process_resident(pid_t pid, uint64_t *ret_bytes)
 /* Where cgroup v2 is mounted.  In the hybrid layout that is below /sys/fs/cgroup and has no memory controller. */
 static int find_mount(char *ret_mount, size_t size)
 {
-	char line[1024], mount[CGROUP_PATH_MAX];
+	char line[1024], mount[MEMTIDE_CGROUP_PATH_MAX];
 	FILE *file;
 	int r = -ENOENT;
 
@@ -210,7 +210,7 @@ static bool descends_from(pid_t pid, pid_t ancestor)
 /* The processes in @path and below; stops at MAX_PROCESSES, which is too many for one VM. */
 static int collect(const char *path, pid_t *pids, int used, int depth)
 {
-	char file[CGROUP_PATH_MAX + 300];
+	char file[MEMTIDE_CGROUP_PATH_MAX + 300];
 	struct dirent *entry;
 	FILE *procs;
 	DIR *dir;
@@ -228,7 +228,7 @@ static int collect(const char *path, pid_t *pids, int used, int depth)
 	while (dir && used < MAX_PROCESSES && (entry = readdir(dir))) {
 		if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
 			continue;
-		if ((size_t)snprintf(file, CGROUP_PATH_MAX, "%s/%s", path, entry->d_name) < CGROUP_PATH_MAX)
+		if ((size_t)snprintf(file, MEMTIDE_CGROUP_PATH_MAX, "%s/%s", path, entry->d_name) < MEMTIDE_CGROUP_PATH_MAX)
 			used = collect(file, pids, used, depth - 1);
 	}
 	if (dir)
@@ -259,18 +259,19 @@ static bool holds_alone(const char *path, pid_t pid, char *ret_why, size_t size)
 	return found;
 }
 
-int cgroup_find(pid_t pid, char ret_path[static CGROUP_PATH_MAX], char ret_why[static CGROUP_WHY_MAX])
+int memtide_cgroup_find(pid_t pid, char ret_path[static MEMTIDE_CGROUP_PATH_MAX],
+			char ret_why[static MEMTIDE_CGROUP_WHY_MAX])
 {
-	char mount[CGROUP_PATH_MAX / 2], below[CGROUP_PATH_MAX / 2], path[CGROUP_PATH_MAX + 16],
+	char mount[MEMTIDE_CGROUP_PATH_MAX / 2], below[MEMTIDE_CGROUP_PATH_MAX / 2], path[MEMTIDE_CGROUP_PATH_MAX + 16],
 		file[sizeof(path) + 16];
 	char *slash;
 
 	if (find_mount(mount, sizeof(mount)) < 0) {
-		snprintf(ret_why, CGROUP_WHY_MAX, "cgroup v2 is not mounted");
+		snprintf(ret_why, MEMTIDE_CGROUP_WHY_MAX, "cgroup v2 is not mounted");
 		return -ENOENT;
 	}
 	if (find_path(pid, below, sizeof(below)) < 0) {
-		snprintf(ret_why, CGROUP_WHY_MAX, "process %d has no cgroup v2", (int)pid);
+		snprintf(ret_why, MEMTIDE_CGROUP_WHY_MAX, "process %d has no cgroup v2", (int)pid);
 		return -ENOENT;
 	}
 	/* The root has no limits: stop before it. */
@@ -279,15 +280,15 @@ int cgroup_find(pid_t pid, char ret_path[static CGROUP_PATH_MAX], char ret_why[s
 		snprintf(file, sizeof(file), "%s/memory.high", path);
 		if (access(file, F_OK) < 0)
 			continue;
-		if (strlen(path) >= CGROUP_PATH_MAX || !holds_alone(path, pid, ret_why, CGROUP_WHY_MAX))
+		if (strlen(path) >= MEMTIDE_CGROUP_PATH_MAX || !holds_alone(path, pid, ret_why, MEMTIDE_CGROUP_WHY_MAX))
 			return -ENOENT;
 		if (access(file, W_OK) < 0) {
-			snprintf(ret_why, CGROUP_WHY_MAX, "memory.high may not be written: %s", strerror(errno));
+			snprintf(ret_why, MEMTIDE_CGROUP_WHY_MAX, "memory.high may not be written: %s", strerror(errno));
 			return -ENOENT;
 		}
 		memcpy(ret_path, path, strlen(path) + 1);
 		return 0;
 	}
-	snprintf(ret_why, CGROUP_WHY_MAX, "no cgroup of its own with memory.high (cgroup v1, or the root)");
+	snprintf(ret_why, MEMTIDE_CGROUP_WHY_MAX, "no cgroup of its own with memory.high (cgroup v1, or the root)");
 	return -ENOENT;
 }
