@@ -9,7 +9,9 @@
  *	live.c		what the XML of one of them says now
  *	presence.c	memtided: whether it is there
  *	telling.c	what it does not know yet, and is told
- *	stand-in.h	domains without a device of memtide's
+ *	stand-in.c	domains without a device of memtide's, for which it speaks: what memtided reads and asks
+ *	means.h		how memory is taken from them: balloon.c, reclaim.c
+ *	by-hand.c	balloons that somebody else has set
  *
  * One thread, and one loop, which is libvirt's (virEventRegisterDefaultImpl()): whatever waits does so by
  * virEventAddHandle() and virEventAddTimeout().  A call into libvirt may take its time, and then so does everything
@@ -31,6 +33,7 @@
 #include "domain.h"
 #include "errtext.h"
 
+struct by_hand;
 struct stand_in;
 
 /* What libvirt tells of, in the order in which it is registered (connection.c). */
@@ -56,6 +59,7 @@ struct stand_in;
  * @complaint: what was wrong with the policy in the XML when it was read last, or ""
  * @complained: memtided has heard of @complaint
  * @stand_in: stand-in.c's, else NULL
+ * @by_hand: by-hand.c's, else NULL
  */
 struct agent_domain {
 	struct agent *agent;
@@ -72,6 +76,7 @@ struct agent_domain {
 	char complaint[MEMTIDE_ERRTEXT_SIZE];
 	bool complained;
 	struct stand_in *stand_in;
+	struct by_hand *by_hand;
 };
 
 /* One that has ended, of which memtided has not heard yet. */

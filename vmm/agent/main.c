@@ -165,7 +165,6 @@ static int start(struct agent *agent)
 		return -EIO;
 	r = watch_signals(agent);
 	r = r ?: telling_start(agent);
-	r = r ?: stand_in_init(agent);
 	r = r ?: connection_start(agent);
 	return r ?: presence_start(agent);
 }
@@ -188,7 +187,6 @@ static int run(struct agent *agent)
 	}
 	notify_supervisor(NOTIFY_STOPPING);
 	domains_forget(agent);
-	stand_in_fini(agent);
 	connection_end(agent);
 	presence_end(agent);
 	telling_end(agent);

@@ -1,29 +1,31 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Stand-ins: a domain without a virtio-tide device, presented to memtided as if it had one.
+ * Standing in for the device of a domain that has none: what a virtio-tide device and its driver would say to memtided
+ * is said here, over the same regions and doorbells, and memtided's ledger, rounds and relief know no difference.  How
+ * memory is taken and given back then is another matter (means.h).
+ *
+ * One thread, libvirt's default event loop.
  */
-#ifndef MEMTIDE_AGENT_STAND_IN_H
-#define MEMTIDE_AGENT_STAND_IN_H
+#ifndef AGENT_STAND_IN_H
+#define AGENT_STAND_IN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
-struct agent;
 struct agent_domain;
-
-/* Once, before anything else; 0 or a negative errno.  And at the end, when no domain has a stand-in any more. */
-int stand_in_init(struct agent *agent);
-void stand_in_fini(struct agent *agent);
+struct stand_in;
 
 /*
- * memtided knows @domain as @domain->about has it: at first, when its policy has changed, and when memtided, libvirt or
- * both have come back.  Often without anything new.
+ * @domain is known to memtided and runs, or something of it has changed: from now on its stand_in is what it needs,
+ * NULL where that is none.  Harmless at any time.
  */
 void stand_in_want(struct agent_domain *domain);
-/* It has ended, or the agent ends: nothing of it may be used any more, and @domain->stand_in is to be NULL. */
+/* It has ended. */
 void stand_in_gone(struct agent_domain *domain);
 
-/* libvirt tells that its balloon has another size, and that its guest has rebooted. */
+/* libvirt's event: its balloon is at @kib now, by whoever's doing.  Also of domains without a stand-in. */
 void stand_in_balloon_changed(struct agent_domain *domain, uint64_t kib);
+/* Its guest starts anew. */
 void stand_in_rebooted(struct agent_domain *domain);
 
 #endif

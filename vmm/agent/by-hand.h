@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Balloons that somebody else has set, with `virsh setmem` or in another way: memtided hears of it, and leaves the VM
+ * alone until it is adopted.
+ */
+#ifndef AGENT_BY_HAND_H
+#define AGENT_BY_HAND_H
+
+#include <stdint.h>
+
+struct agent_domain;
+
+/* Its balloon was set to @bytes.  0, or negative errno: memtided was not to be reached. */
+int by_hand_tell(const struct agent_domain *domain, uint64_t bytes);
+
+/* libvirt's event, of a domain whose balloon memtide never touches: it has a virtio-tide device. */
+void by_hand_balloon_changed(struct agent_domain *domain, uint64_t bytes);
+/* It has ended. */
+void by_hand_gone(struct agent_domain *domain);
+
+#endif
