@@ -2,6 +2,7 @@
 /* See world.h. */
 #include <poll.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include <cmocka.h>
 
 #include "apart.h"
+#include "memtide-agent.h"
 #include "world.h"
 
 #define MEMTIDE_FOLDER	"/run/memtide"
@@ -42,6 +44,17 @@ void world_open(int vms, const char *more)
 		 (unsigned long long)(WORLD_FLOOR / MIB), (unsigned long long)(START / MIB), more ? more : "");
 	assert_int_equal(controller_start_in(MEMTIDE_FOLDER, config, &world.controller), 0);
 	assert_int_equal(libvirtd_start(&world.libvirtd), 0);
+	world_agent_up();
+}
+
+void world_agent_up(void)
+{
+	assert_int_equal(memtide_agent_start(controller_config(world.controller), &world.agent), 0);
+}
+
+void world_agent_down(int signal)
+{
+	assert_int_equal(memtide_agent_end(&world.agent, signal), 0);
 }
 
 void world_define(int i, const char *policy)
@@ -74,6 +87,8 @@ int world_close(void **state)
 		if (world.libvirtd && domain_free(world.domain[i]))
 			r = -1;
 	}
+	if (memtide_agent_end(&world.agent, SIGTERM))
+		r = -1;
 	if (libvirtd_stop(world.libvirtd))
 		r = -1;
 	if (controller_stop(world.controller))
@@ -101,6 +116,38 @@ bool world_state_is(int i, const char *state)
 
 	json_decref(vm);
 	return same;
+}
+
+bool world_has_noted(const char *words)
+{
+	json_t *log, *entry;
+	bool found = false;
+	size_t i;
+
+	if (controller_call(world.controller, "log", NULL, &log))
+		return false;
+	json_array_foreach(json_object_get(log, "entries"), i, entry) {
+		const char *message = json_string_value(json_object_get(entry, "message"));
+
+		found |= message && strstr(message, words);
+	}
+	json_decref(log);
+	return found;
+}
+
+json_t *world_domain(int i)
+{
+	json_t *list, *domain, *found = NULL;
+	size_t at;
+
+	if (controller_call(world.controller, "domain.list", NULL, &list))
+		return NULL;
+	json_array_foreach(json_object_get(list, "domains"), at, domain) {
+		if (!strcmp(json_string_value(json_object_get(domain, "name")), names[i]))
+			found = json_incref(domain);
+	}
+	json_decref(list);
+	return found;
 }
 
 bool world_knows_not(int i)

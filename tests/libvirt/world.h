@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the tests of libvirt have around them: libvirtd, memtided where its users have it (/run/memtide), and domains
- * alpha, beta, gamma with memtide's device.  Only for cmocka's tests: what goes wrong fails the test.
+ * What the tests of libvirt have around them: libvirtd, memtided where its users have it (/run/memtide), memtide-agent
+ * between them, and domains alpha, beta, gamma with memtide's device.  Only for cmocka's tests: what goes wrong fails the test.
  */
 #ifndef TESTS_LIBVIRT_WORLD_H
 #define TESTS_LIBVIRT_WORLD_H
@@ -20,6 +20,7 @@
 struct world {
 	struct controller *controller;
 	struct libvirtd *libvirtd;
+	pid_t agent;
 	struct domain *domain[WORLD_VMS];
 };
 
@@ -31,10 +32,13 @@ uint64_t world_bytes(unsigned int mib);
 #define WORLD_FLOOR	world_bytes(192)
 
 /*
- * Starts both; skips the test where there can be none.  @vms is how many domains' needs the budget is for: less than
+ * Starts all three; skips the test where there can be none.  @vms is how many domains' needs the budget is for: less than
  * their RAM.  @more is further configuration of memtided, or NULL.
  */
 void world_open(int vms, const char *more);
+/* Ends memtide-agent with @signal; starts it again after that. */
+void world_agent_down(int signal);
+void world_agent_up(void);
 /* Starts domain @i and waits until memtided manages it. */
 void world_start(int i, const char *policy);
 /* The parts: defining it, and waiting until the agent has answered and memtided manages it. */
@@ -46,6 +50,10 @@ int world_close(void **state);
 /* A number of what memtided's status says of domain @i: "ceiling", ... */
 uint64_t world_number(int i, const char *key);
 bool world_state_is(int i, const char *state);
+/* What memtided knows of domain @i by libvirt's hook or the agent, a new reference; NULL: nothing. */
+json_t *world_domain(int i);
+/* An entry of memtided's log has these words. */
+bool world_has_noted(const char *words);
 /* memtided knows of no such VM. */
 bool world_knows_not(int i);
 /* The charges are within the budget, no VM has less than its floor, and nothing is under way. */
