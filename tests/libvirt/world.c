@@ -16,8 +16,6 @@
 #include "world.h"
 
 #define MEMTIDE_FOLDER	"/run/memtide"
-/* of the budget, for each VM: more than its floor and less than its RAM */
-#define VM_BUDGET	world_bytes(384)
 #define START		world_bytes(384)
 
 struct world world;
@@ -40,7 +38,7 @@ void world_open(int vms, const char *more)
 		skip();
 	}
 	snprintf(config, sizeof(config), "budget = %lluM\nreserve = 32M\npolicy = fair\nadmission = throttle\n[default]\n"
-		 "floor = %lluM\nstart = %lluM\n%s", (unsigned long long)(vms * VM_BUDGET / MIB),
+		 "floor = %lluM\nstart = %lluM\n%s", (unsigned long long)(vms * WORLD_VM_BUDGET / MIB),
 		 (unsigned long long)(WORLD_FLOOR / MIB), (unsigned long long)(START / MIB), more ? more : "");
 	assert_int_equal(controller_start_in(MEMTIDE_FOLDER, config, &world.controller), 0);
 	assert_int_equal(libvirtd_start(&world.libvirtd), 0);

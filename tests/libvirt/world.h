@@ -30,6 +30,8 @@ extern struct world world;
 uint64_t world_bytes(unsigned int mib);
 #define WORLD_RAM	world_bytes(512)
 #define WORLD_FLOOR	world_bytes(192)
+/* of the budget, for each VM: more than its floor and less than its RAM */
+#define WORLD_VM_BUDGET	world_bytes(384)
 
 /*
  * Starts all three; skips the test where there can be none.  @vms is how many domains' needs the budget is for: less than

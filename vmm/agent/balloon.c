@@ -23,8 +23,11 @@
 #define STATS_FRESH_S	15
 /* Pages, and what is under way between two looks. */
 #define CLOSE_BYTES	(UINT64_C(256) << 10)
-/* A guest with less than this part of its memory available is short of it. */
-#define SHORT_PART	16
+/*
+ * A guest with less than this part of its memory available is short of it.  Much, because it is some seconds until that
+ * is seen and helped.
+ */
+#define SHORT_PART	8
 /* Without progress for so many looks it cannot come down. */
 #define STUCK_LOOKS	20
 
@@ -161,7 +164,7 @@ static int balloon_look(void *state, uint64_t now_ns, struct means_view *ret_vie
 	struct balloon *balloon = state;
 	uint64_t actual, before = balloon->seen;
 	struct means_view view = { .usable = 0 };
-	struct balloon_stats stats;
+	struct balloon_stats stats = { .known = { false } };
 	int r;
 
 	r = read_stats(balloon, &stats);
@@ -182,16 +185,23 @@ static int balloon_look(void *state, uint64_t now_ns, struct means_view *ret_vie
 	return 0;
 }
 
+static void balloon_found(void *state, uint64_t usable)
+{
+	struct balloon *balloon = state;
+
+	balloon->from = balloon->seen;
+	balloon->asked = usable;
+	balloon->elsewhere = 0;
+	balloon->still = 0;
+}
+
 static int balloon_ask(void *state, uint64_t usable)
 {
 	struct balloon *balloon = state;
 
 	if (virDomainSetMemoryFlags(balloon->domain->handle, KIB(usable), VIR_DOMAIN_AFFECT_LIVE) < 0)
 		return -EIO;
-	balloon->from = balloon->seen;
-	balloon->asked = usable;
-	balloon->elsewhere = 0;
-	balloon->still = 0;
+	balloon_found(balloon, usable);
 	return 0;
 }
 
@@ -213,6 +223,7 @@ const struct means means_balloon = {
 	.kind = TIDE_VMM_BALLOON,
 	.open = balloon_open,
 	.look = balloon_look,
+	.found = balloon_found,
 	.ask = balloon_ask,
 	.rebooted = balloon_rebooted,
 	.close = balloon_close,

@@ -28,6 +28,7 @@ struct means_view {
  * @kind: as memtided is told
  * @open: 0 and the state for a VM of @ram bytes, or negative errno: it cannot be done with this one
  * @look: look at it, @now_ns by the monotonic clock; 0, or negative errno: nothing is known just now
+ * @found: it is to have @usable bytes, which it has already; may be NULL
  * @ask: have it come to @usable bytes; may take its time, look() shows how far it is
  * @rebooted: its guest starts anew; may be NULL
  * @close: what there was of it
@@ -36,6 +37,7 @@ struct means {
 	enum tide_vmm_kind kind;
 	int (*open)(struct agent_domain *domain, uint64_t ram, void **ret_state);
 	int (*look)(void *state, uint64_t now_ns, struct means_view *ret_view);
+	void (*found)(void *state, uint64_t usable);
 	int (*ask)(void *state, uint64_t usable);
 	void (*rebooted)(void *state);
 	void (*close)(void *state);

@@ -163,10 +163,13 @@ static void fence(struct stand_in *s)
  * Doing
  */
 
-/* Under pressure it has all it may; else what it is asked to come to. */
+/*
+ * A guest with a driver of ours comes to its target and takes back up to its ceiling when it has to, in no time.  This one
+ * cannot, so it has at once what it is charged for in any case.
+ */
 static uint64_t goal_of(const struct stand_in *s)
 {
-	return s->pressed || s->wish.flags & VIRTIO_TIDE_STATE_RELEASE ? s->wish.ceiling : s->wish.target;
+	return s->wish.ceiling;
 }
 
 static bool close_to(uint64_t a, uint64_t b)
@@ -182,6 +185,12 @@ static void pursue(struct stand_in *s)
 		return;
 	if (s->asked && close_to(goal, s->asked) && (s->means->kind == TIDE_VMM_BALLOON || s->usable <= goal))
 		return;
+	/* After a restart, say: somebody else may be about to set it just now, and is not to be overruled. */
+	if (!s->asked && close_to(goal, s->usable) && s->means->found) {
+		s->means->found(s->state, goal);
+		s->asked = goal;
+		return;
+	}
 	if (!s->means->ask(s->state, goal))
 		s->asked = goal;
 }

@@ -399,8 +399,14 @@ static const char *why(const struct domain *domain)
 		return "libvirt is about to start it";
 	if (!memtide_domain_reclaimable(&domain->about.limits))
 		return "no memory can be taken from it: charged all of it";
-	return domain->about.limits.tide_device ? "its device has not said hello yet" :
-						  "it has no virtio-tide device: charged all of its memory";
+	if (domain->about.limits.tide_device)
+		return "its device has not said hello yet";
+	if (!domain->about.has_policy)
+		return "it has no virtio-tide device and no policy: left alone, charged all of its memory";
+	if (domain->about.limits.no_balloon)
+		return "it has no virtio-tide device and no balloon, and nothing was reclaimed yet (memtide-agent, swap "
+		       "and a cgroup v2 of its own are needed): charged all of its memory";
+	return "it has no virtio-tide device, and memtide-agent does not stand in for it yet: charged all of its memory";
 }
 
 static json_t *policies_json(const struct host_policies *policies)

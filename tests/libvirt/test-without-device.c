@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Domains without a virtio-tide device: memtide-agent stands in for it.  Their memory moves all the same, by their
+ * balloon or by reclaim, and what an administrator sets by hand wins until the VM is adopted.
+ */
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "apart.h"
+#include "world.h"
+
+#define POLICY								\
+	"<memtide:policy xmlns:memtide='urn:memtide:policy:1'>"		\
+	"<memtide:floor>192MiB</memtide:floor></memtide:policy>"
+#define USED	(336 * MIB)
+#define STEP	(8 * MIB)
+
+static void define_plain(int i, const char *name, bool balloon, const char *policy)
+{
+	struct vm_options o = {
+		.name = name, .memory_bytes = WORLD_RAM, .balloon = balloon,
+		.modules = balloon ? "virtio_balloon" : NULL,
+	};
+
+	assert_int_equal(domain_define(world.libvirtd, &o, policy, &world.domain[i]), 0);
+	assert_int_equal(domain_start(world.domain[i]), 0);
+}
+
+static bool text_has(int i, const char *key, const char *words)
+{
+	json_t *vm = controller_vm(world.controller, domain_name(world.domain[i]));
+	const char *text = json_string_value(json_object_get(vm, key));
+	bool has = text && strstr(text, words);
+
+	json_decref(vm);
+	return has;
+}
+
+static void call(const char *method, int i)
+{
+	assert_int_equal(controller_call(world.controller, method,
+					 json_pack("{s:s}", "vm", domain_name(world.domain[i])), NULL), 0);
+}
+
+static virDomainPtr lookup(int i)
+{
+	virDomainPtr domain = virDomainLookupByName(libvirtd_connection(world.libvirtd),
+						    domain_name(world.domain[i]));
+
+	assert_non_null(domain);
+	return domain;
+}
+
+/* What `virsh setmem --live` does. */
+static void set_balloon(int i, uint64_t bytes)
+{
+	virDomainPtr domain = lookup(i);
+
+	assert_int_equal(virDomainSetMemoryFlags(domain, bytes >> 10, VIR_DOMAIN_AFFECT_LIVE), 0);
+	virDomainFree(domain);
+}
+
+static uint64_t balloon_is(int i)
+{
+	virDomainPtr domain = lookup(i);
+	virDomainInfo info;
+
+	assert_int_equal(virDomainGetInfo(domain, &info), 0);
+	virDomainFree(domain);
+	return (uint64_t)info.memory << 10;
+}
+
+/*
+ * With a balloon
+ */
+
+static void open_with_plain(void)
+{
+	world_open(2, NULL);
+	define_plain(0, "alpha", true, POLICY);
+	world_wait_managed(0);
+}
+
+static uint64_t available(int i)
+{
+	uint64_t bytes = 0;
+
+	assert_int_equal(vm_file_value(domain_vm(world.domain[i]), "/proc/meminfo", "MemAvailable:", &bytes), 0);
+	return bytes;
+}
+
+/* As a program does that grows: faster than a balloon can follow it would be killed. */
+static void use_more_and_more(int i, uint64_t bytes)
+{
+	for (uint64_t used = 0; used < bytes; used += STEP) {
+		WAIT_FOR(available(i) >= 2 * STEP);
+		assert_int_equal(vm_ask(domain_vm(world.domain[i]), NULL, "fill %llu", STEP), 0);
+	}
+	assert_int_equal(vm_ask(domain_vm(world.domain[i]), NULL, "check"), 0);
+}
+
+/* What one has and does not use goes to the other one, whichever of them has a device. */
+static void test_balloon(void **state)
+{
+	open_with_plain();
+	world_start(1, POLICY);
+	assert_true(text_has(0, "device", "virtio-balloon"));
+	use_more_and_more(1, USED);
+	WAIT_FOR(world_number(0, "usable") + USED <= 2 * WORLD_VM_BUDGET && world_is_settled());
+	assert_int_equal(balloon_is(0), world_number(0, "usable"));
+	assert_int_equal(vm_ask(domain_vm(world.domain[1]), NULL, "keep 0"), 0);
+	use_more_and_more(0, USED);
+	assert_true(world_number(0, "usable") >= USED);
+	assert_int_equal(domain_destroy(world.domain[0]), 0);
+	assert_true(world_knows_not(0));
+}
+
+static void test_restarts(void **state)
+{
+	uint64_t id;
+
+	open_with_plain();
+	controller_kill(world.controller);
+	assert_int_equal(controller_restart(world.controller, NULL), 0);
+	world_wait_managed(0);
+	WAIT_FOR(world_is_settled());
+	id = world_number(0, "id");
+	world_agent_down(SIGKILL);
+	assert_true(text_has(0, "device", "virtio-balloon"));
+	world_agent_up();
+	WAIT_FOR(world_number(0, "id") != id);
+	world_wait_managed(0);
+	libvirtd_down(world.libvirtd, SIGKILL);
+	assert_int_equal(libvirtd_up(world.libvirtd), 0);
+	WAIT_FOR(domain_runs(world.domain[0]));
+	world_wait_managed(0);
+	WAIT_FOR(world_is_settled());
+}
+
+static void test_set_by_hand(void **state)
+{
+	uint64_t id;
+
+	open_with_plain();
+	set_balloon(0, 320 * MIB);
+	WAIT_FOR(world_state_is(0, "released"));
+	assert_true(text_has(0, "why", "its balloon was set to 320 MiB"));
+	WAIT_FOR(world_number(0, "charged") == 320 * MIB);
+	/* whoever is started again */
+	controller_kill(world.controller);
+	assert_int_equal(controller_restart(world.controller, NULL), 0);
+	WAIT_FOR(text_has(0, "why", "its balloon was set to 320 MiB"));
+	id = world_number(0, "id");
+	world_agent_down(SIGTERM);
+	world_agent_up();
+	WAIT_FOR(world_number(0, "id") != id && text_has(0, "why", "its balloon was set to 320 MiB"));
+	assert_int_equal(balloon_is(0), 320 * MIB);
+	set_balloon(0, 300 * MIB);
+	WAIT_FOR(text_has(0, "why", "its balloon was set to 300 MiB"));
+	call("vm.adopt", 0);
+	world_wait_managed(0);
+	use_more_and_more(0, 300 * MIB);
+	assert_true(balloon_is(0) > 300 * MIB);
+}
+
+/* Who has no policy has not asked for anything. */
+static void test_no_policy(void **state)
+{
+	json_t *domain;
+
+	world_open(2, NULL);
+	define_plain(0, "alpha", true, NULL);
+	define_plain(1, "beta", true, POLICY);
+	world_wait_managed(1);
+	assert_true(world_knows_not(0));
+	domain = world_domain(0);
+	assert_non_null(strstr(json_string_value(json_object_get(domain, "why")), "no policy"));
+	json_decref(domain);
+	assert_int_equal(balloon_is(0), WORLD_RAM);
+}
+
+static int run(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(test_balloon, world_close),
+		cmocka_unit_test_teardown(test_restarts, world_close),
+		cmocka_unit_test_teardown(test_set_by_hand, world_close),
+		cmocka_unit_test_teardown(test_no_policy, world_close),
+	};
+
+	cmocka_set_test_filter(argv[1]);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(int argc, char **argv)
+{
+	return apart_run(argc, argv, run);
+}
