@@ -25,6 +25,7 @@
 
 #define MIB		(UINT64_C(1) << 20)
 #define RAM		(512 * MIB)
+#define MANY		2000
 
 static struct controller *controller;
 static struct peer *peers[2];
@@ -142,7 +143,7 @@ static void test_help(void **state)
 {
 	static const char *const commands[] = {
 		"",	      "status",	  "vm",	    "vm list",	   "vm show",	  "vm set",
-		"vm release", "vm adopt", "policy", "policy list", "policy show", "policy load",
+		"vm release", "vm adopt", "domain list", "policy", "policy list", "policy show", "policy load",
 		"pause",      "resume",	  "log",    "doctor",	   "eject",	  "ksm",
 		"ksm set",    "ksm open",	  "policy attach", "policy replace", "policy detach",
 	};
@@ -213,6 +214,83 @@ static void test_one_vm(void **state)
 	assert_says("released");
 	assert_int_equal(memtide("vm adopt web"), 0);
 	assert_says("managed");
+}
+
+static void tell_domain(int i, const char *name, const char *obstacle, json_t *policy)
+{
+	char uuid[37];
+	json_t *result;
+
+	snprintf(uuid, sizeof(uuid), "00000000-0000-0000-0001-%012d", i);
+	assert_int_equal(controller_call(controller, "domain.started",
+					 json_pack("{s:{s:s, s:s, s:i, s:b, s:[s], s:o}}", "domain", "name", name, "uuid",
+						   uuid, "memory", (int)MIB, "device", false, "obstacles", obstacle,
+						   "policy", policy), &result), 0);
+	json_decref(result);
+}
+
+static void forget_domain(int i)
+{
+	char uuid[37];
+	json_t *result;
+
+	snprintf(uuid, sizeof(uuid), "00000000-0000-0000-0001-%012d", i);
+	assert_int_equal(controller_call(controller, "domain.stopped", json_pack("{s:s}", "uuid", uuid), &result), 0);
+	json_decref(result);
+}
+
+static void test_domains(void **state)
+{
+	json_t *json, *domains;
+
+	tell_domain(0, "router", "vfio", json_pack("{s:s, s:I, s:i}", "tenant", "blue", "floor", (json_int_t)MIB / 2,
+						   "shares", 300));
+	assert_int_equal(memtide("domain list"), 0);
+	assert_says("router");
+	assert_says("blue");
+	assert_says("unmanaged");
+	assert_says("floor 512 KiB, shares 300");
+	assert_says("vfio: no memory can be taken from it");
+	assert_int_equal(memtide("vm list"), 0);
+	assert_says("web");
+	assert_says("vfio: no memory can be taken from it");
+	json = memtide_json(0, "vm list --json");
+	assert_int_equal(json_array_size(json_object_get(json, "vms")), 2);
+	domains = json_object_get(json, "domains");
+	assert_int_equal(json_array_size(domains), 1);
+	assert_string_equal(json_string_value(json_object_get(json_array_get(domains, 0), "name")), "router");
+	json_decref(json);
+	forget_domain(0);
+	json = memtide_json(0, "domain list --json");
+	assert_int_equal(json_array_size(json_object_get(json, "domains")), 0);
+	json_decref(json);
+}
+
+/* More than a line of the control socket has room for. */
+static void test_many_domains(void **state)
+{
+	char name[250];
+	json_t *json;
+	pid_t pid;
+	FILE *f;
+
+	memset(name, 'x', sizeof(name));
+	name[sizeof(name) - 1] = '\0';
+	for (int i = 0; i < MANY; i++)
+		tell_domain(i, name, "locked", json_null());
+	assert_int_equal(controller_call(controller, "domain.list", NULL, &json), 0);
+	assert_true(json_integer_value(json_object_get(json, "domains_left_out")) > 0);
+	assert_int_equal(json_integer_value(json_object_get(json, "domains_left_out")) +
+			 json_array_size(json_object_get(json, "domains")), MANY);
+	json_decref(json);
+	f = command_spawn("domain list --json", &pid);
+	json = json_loadf(f, JSON_DISABLE_EOF_CHECK, NULL);
+	command_finish(f, pid);
+	assert_int_equal(json_array_size(json_object_get(json, "domains")), MANY);
+	assert_null(json_object_get(json, "domains_left_out"));
+	json_decref(json);
+	for (int i = 0; i < MANY; i++)
+		forget_domain(i);
 }
 
 /* A file is described alike with and without the daemon. */
@@ -464,6 +542,7 @@ int main(void)
 		cmocka_unit_test(test_watch),
 		cmocka_unit_test(test_one_vm),
 		cmocka_unit_test(test_tenants),
+		cmocka_unit_test(test_domains),
 		cmocka_unit_test(test_policy_of_a_file),
 		cmocka_unit_test(test_loading),
 		cmocka_unit_test(test_policies_on_cgroups),
@@ -472,6 +551,8 @@ int main(void)
 		cmocka_unit_test(test_pause),
 		cmocka_unit_test(test_log),
 		cmocka_unit_test(test_doctor),
+		/* last: it fills the log */
+		cmocka_unit_test(test_many_domains),
 	};
 
 	if (!getenv("LAB_BUILD")) {

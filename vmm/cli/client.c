@@ -220,3 +220,30 @@ json_t *client_ask(const struct cli *cli, const char *method, json_t *params)
 	client_close(client);
 	return result;
 }
+
+json_t *client_ask_list(const struct cli *cli, const char *method, const char *member)
+{
+	json_t *all = client_ask(cli, method, NULL), *list = json_object_get(all, member), *more;
+	size_t before = 0;
+	char left_out[64];
+
+	snprintf(left_out, sizeof(left_out), "%s_left_out", member);
+	more = all;
+	/* What a part adds nothing to would never end. */
+	while (reply_number(more, left_out) && json_array_size(list) > before) {
+		before = json_array_size(list);
+		if (more != all)
+			json_decref(more);
+		more = client_ask(cli, method, json_pack("{s:I}", "from", (json_int_t)before));
+		if (!more) {
+			json_decref(all);
+			return NULL;
+		}
+		json_array_extend(list, json_object_get(more, member));
+	}
+	if (more != all)
+		json_decref(more);
+	if (all)
+		json_object_del(all, left_out);
+	return all;
+}

@@ -48,7 +48,13 @@ struct cli;
  */
 json_t *client_ask(const struct cli *cli, const char *method, json_t *params);
 
-/* The same over a connection that stays. */
+/*
+ * Ask a list method of control.h until nothing of @member is left out any more.  The result with all of it; NULL as
+ * above.
+ */
+json_t *client_ask_list(const struct cli *cli, const char *method, const char *member);
+
+/* The same as client_ask() over a connection that stays. */
 json_t *client_ask_on(struct client *client, const struct cli *cli, const char *method, json_t *params);
 
 #endif /* MEMTIDE_CLIENT_H */

@@ -13,6 +13,7 @@
 #include "cli.h"
 #include "control.h"
 #include "domain.h"
+#include "domain-list.h"
 #include "domain-plan.h"
 #include "text-diff.h"
 
@@ -428,6 +429,16 @@ static int run_disable(const struct cli *cli, int argc, char **argv)
 	"  --dry-run         show what would change, and change nothing\n"
 
 const struct cli_command domain_commands[] = {
+	{
+		.noun = "domain", .verb = "list", .arguments = "",
+		.about = "every libvirt domain that memtided knows: tenant, device, state or reason, policies",
+		.help = "Asks memtided, not libvirt.  A domain without a VM of memtide's is unmanaged: below it is why, and\n"
+			"below each domain what became of its policies for the host's kernel.\n\n"
+			"Examples:\n"
+			"  memtide domain list\n"
+			"  memtide domain list --json | jq -r '.domains[] | select(.vm == null) | .name + \": \" + .why'\n",
+		.run = domain_run_list,
+	},
 	{
 		.noun = "domain", .verb = "enable", .arguments = "NAME", .min = 1, .max = 1,
 		.options = CLI_CONNECT | CLI_EMULATOR | CLI_CONFIRM,

@@ -9,6 +9,7 @@
 
 #include "cli.h"
 #include "client.h"
+#include "domain-list.h"
 #include "params.h"
 #include "size.h"
 
@@ -29,18 +30,42 @@ static void print_row(const json_t *vm)
 
 static void print_list(const json_t *result)
 {
-	const json_t *vm;
+	const json_t *vm, *domain;
+	char why[512];
 	size_t i;
 
 	printf("%-20s %-12s %9s %9s %9s %9s %9s %7s\n", "VM", "STATE", "USABLE", "TARGET", "CEILING", "FLOOR",
 	       "MAXIMUM", "SHARES");
 	json_array_foreach(json_object_get(result, "vms"), i, vm)
 		print_row(vm);
+	json_array_foreach(json_object_get(result, "domains"), i, domain)
+		printf("%-20s %s\n", reply_text(domain, "name"), domain_why(domain, why, sizeof(why)));
+}
+
+/* libvirt's domains that are no VMs of memtide's, with the reason. */
+static json_t *other_domains(const struct cli *cli)
+{
+	json_t *all = client_ask_list(cli, "domain.list", "domains"), *others = all ? json_array() : NULL;
+	json_t *domain;
+	size_t i;
+
+	json_array_foreach(json_object_get(all, "domains"), i, domain)
+		if (!domain_has_vm(domain))
+			json_array_append(others, domain);
+	json_decref(all);
+	return others;
 }
 
 static int run_list(const struct cli *cli, int argc, char **argv)
 {
-	return cli_print_result(cli, client_ask(cli, "vm.list", NULL), print_list);
+	json_t *result = client_ask_list(cli, "vm.list", "vms"), *others = result ? other_domains(cli) : NULL;
+
+	if (!others) {
+		json_decref(result);
+		return CLI_FAILED;
+	}
+	json_object_set_new(result, "domains", others);
+	return cli_print_result(cli, result, print_list);
 }
 
 static void print_size(const json_t *vm, const char *label, const char *name)
@@ -179,7 +204,7 @@ static int run_set(const struct cli *cli, int argc, char **argv)
 const struct cli_command vm_commands[] = {
 	{
 		.noun = "vm", .verb = "list", .arguments = "",
-		.about = "every VM in one line",
+		.about = "every VM in one line, and the libvirt domains that are none, with the reason",
 		.help = "",
 		.run = run_list,
 	},
