@@ -9,6 +9,7 @@
 #include <pwd.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,11 +35,27 @@ static const char *const folders[] = {
 #define NR_FOLDERS	(sizeof(folders) / sizeof(folders[0]))
 
 static char refusal[160];
+static const char *mend;
 static pid_t first_process;	/* of the namespace */
 
 const char *apart_refusal(void)
 {
 	return *refusal ? refusal : NULL;
+}
+
+const char *apart_mend(void)
+{
+	return mend;
+}
+
+__attribute__((format(printf, 2, 3))) static void refuse(const char *how_to_mend, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(refusal, sizeof(refusal), format, ap);
+	va_end(ap);
+	mend = how_to_mend;
 }
 
 static bool is_system_libvirtd(const char *pid)
@@ -67,8 +84,8 @@ static void find_other_libvirtd(void)
 	while (proc && !*refusal && (entry = readdir(proc))) {
 		if (entry->d_name[0] < '1' || entry->d_name[0] > '9' || !is_system_libvirtd(entry->d_name))
 			continue;
-		snprintf(refusal, sizeof(refusal), "the machine's own libvirtd is running (process %.16s), and stays alone",
-			 entry->d_name);
+		refuse("stop it for that time, or use the nested host, where './lab demo' runs without --here",
+		       "the machine's own libvirtd is running (process %.16s), and stays alone", entry->d_name);
 	}
 	if (proc)
 		closedir(proc);
@@ -77,9 +94,9 @@ static void find_other_libvirtd(void)
 static bool is_possible(void)
 {
 	if (geteuid())
-		snprintf(refusal, sizeof(refusal), "libvirtd for tests needs root");
+		refuse("run this as root", "a libvirtd of our own needs root");
 	else if (access("/usr/sbin/libvirtd", X_OK) || access("/usr/sbin/virtlogd", X_OK))
-		snprintf(refusal, sizeof(refusal), "libvirtd is not installed");
+		refuse("'./lab setup' installs it", "libvirtd is not installed");
 	else
 		find_other_libvirtd();
 	return !*refusal;
@@ -276,7 +293,8 @@ int apart_run(int argc, char **argv, int (*body)(int argc, char **argv))
 		return body(argc, argv);
 	/* processes that are forked from now on, not this one */
 	if (unshare(CLONE_NEWPID)) {
-		snprintf(refusal, sizeof(refusal), "no namespaces for processes here: %s", strerror(errno));
+		refuse("use the nested host, where './lab demo' runs without --here", "no namespaces for processes here: %s",
+		       strerror(errno));
 		return body(argc, argv);
 	}
 	make_folders(made);
