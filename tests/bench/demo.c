@@ -5,23 +5,22 @@
  * costs work, not life.  The load moves from VM to VM, and one VM bursts with anonymous memory within a second.  The
  * same is run with static limits, with the proxmox policy and with fair.
  *
- * Everything is real: guests, load, disk, controller.  What is checked is checked from outside, by the host's view of
- * the guests' memory.
+ * Everything is real: guests, load, disk, controller, and libvirt, which has the VMs as domains with their policies in
+ * their XML.  What is checked is checked from outside, by the host's view of the guests' memory.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
+#include "apart.h"
 #include "controller.h"
 #include "demo-view.h"
+#include "domain.h"
 #include "report.h"
 #include "steer.h"
 #include "vm.h"
@@ -42,7 +41,16 @@
 #define START_SECONDS	600
 #define MODES_MAX	8
 #define EVENTS		4
-#define CGROUP		"/sys/fs/cgroup/memtide-demo"
+#define MEMTIDE_FOLDER	"/run/memtide"	/* where the hook looks for memtided */
+#define POLICY_MAX	512
+
+struct demo_options {
+	const char *disk, *json_file;
+	const char *modes[MODES_MAX];
+	int nr_modes;
+	unsigned int seconds;
+	bool plain;
+};
 
 static const char *const vm_names[DEMO_VMS] = { "vm1", "vm2", "vm3" };
 
@@ -59,8 +67,10 @@ struct run {
 	bool managed;
 	bool plain;
 	unsigned int seconds;
+	struct libvirtd *libvirtd;
 	struct controller *controller;
-	struct vm *vm[DEMO_VMS];
+	struct domain *domain[DEMO_VMS];
+	struct vm *vm[DEMO_VMS];	/* their guests */
 	uint64_t ops[DEMO_VMS];
 	char *event[EVENTS];
 	int64_t log_next;
@@ -75,45 +85,45 @@ static uint64_t number(json_t *object, const char *key)
 	return json_integer_value(json_object_get(object, key));
 }
 
-/* A cgroup of its own for each VM, where this machine has version 2 with the memory controller. */
-static const char *cgroup_for(int i, char *path, size_t size)
+/* What a VM's XML says of it; with static limits nobody reads one. */
+static const char *policy_of(const struct run *run, char *text, size_t size)
 {
-	struct statfs fs;
-	FILE *f;
-
-	if (statfs("/sys/fs/cgroup", &fs) || fs.f_type != 0x63677270 /* CGROUP2_SUPER_MAGIC */)
+	if (!run->managed)
 		return NULL;
-	mkdir(CGROUP, 0755);
-	f = fopen(CGROUP "/cgroup.subtree_control", "we");
-	if (!f)
-		return NULL;
-	fputs("+memory", f);
-	if (fclose(f))
-		return NULL;
-	snprintf(path, size, CGROUP "/%s", vm_names[i]);
-	mkdir(path, 0755);
-	return path;
+	snprintf(text, size, "<memtide:policy xmlns:memtide='" DOMAIN_POLICY_URI "'><memtide:floor>%lluMiB</memtide:floor>"
+		 "<memtide:maximum>%lluMiB</memtide:maximum></memtide:policy>", FLOOR / MIB, MAXIMUM / MIB);
+	return text;
 }
 
-static int start_vms(struct run *run, const char *disk)
+static int define_vms(struct run *run, const char *disk)
 {
-	char cgroup[DEMO_VMS][128];
+	char policy[POLICY_MAX];
 	int r = 0;
 
 	for (int i = 0; i < DEMO_VMS && !r; i++) {
 		struct vm_options o = {
 			.name = vm_names[i], .memory_bytes = run->managed ? MAXIMUM : STATIC_SIZE, .tide = run->managed,
 			.disk = disk, .disk_iops = DISK_IOPS, .disk_bytes = DISK_BYTES,
-			.modules = run->managed ? "virtio_tide" : NULL,
-			.cgroup = cgroup_for(i, cgroup[i], sizeof(cgroup[i])), .counts_oom = true,
+			.modules = run->managed ? "virtio_tide" : NULL, .counts_oom = true,
 		};
 
 		if (run->managed)
 			o.vmm_socket = controller_vmm_socket(run->controller);
-		r = vm_spawn(&o, &run->vm[i]);
+		r = domain_define(run->libvirtd, &o, policy_of(run, policy, sizeof(policy)), &run->domain[i]);
+	}
+	return r;
+}
+
+static int start_vms(struct run *run, const char *disk)
+{
+	int r = define_vms(run, disk);
+
+	for (int i = 0; i < DEMO_VMS && !r; i++) {
+		r = domain_spawn(run->domain[i]);
+		run->vm[i] = domain_vm(run->domain[i]);
 	}
 	for (int i = 0; i < DEMO_VMS && !r; i++) {
-		r = vm_wait(run->vm[i]);
+		r = domain_wait(run->domain[i]);
 		r = r ? r : vm_ask(run->vm[i], NULL, "mount /dev/vda /data");
 		r = r ? r : vm_ask(run->vm[i], NULL, "load %llu /data %s", ANON, THETA);
 	}
@@ -128,8 +138,8 @@ static int wait_managed(struct run *run)
 {
 	for (int try = 0; try < START_SECONDS * 10; try++) {
 		json_t *status, *vm;
+		int managed = 0, foreign = 0;
 		uint64_t deficit;
-		int managed = 0;
 		size_t i;
 
 		if (controller_call(run->controller, "status", NULL, &status))
@@ -140,8 +150,13 @@ static int wait_managed(struct run *run)
 			const char *state = json_string_value(json_object_get(vm, "state"));
 
 			managed += state && strcmp(state, "managed") == 0;
+			foreign += number(vm, "floor") != FLOOR;
 		}
 		json_decref(status);
+		if (managed == DEMO_VMS && foreign) {
+			fprintf(stderr, "demo: %d of the VMs do not have the floor in their XML\n", foreign);
+			return -ENODATA;
+		}
 		if (managed == DEMO_VMS && !deficit)
 			return 0;
 		if (try % 100 == 99)
@@ -334,29 +349,36 @@ static int finish(struct run *run)
 	return r;
 }
 
-static int play_mode(const char *mode, const char *disk, unsigned int seconds, bool plain, struct outcome *ret_outcome)
+/* What is the host's; what is a VM's is in its XML. */
+static int start_controller(struct run *run)
 {
-	struct run run = { .mode = mode, .managed = strcmp(mode, "static") != 0, .plain = plain, .seconds = seconds,
-			   .bursting = -1 };
 	char config[512];
+
+	snprintf(config, sizeof(config), "budget = %lluM\nreserve = 128M\npolicy = %s\nadmission = throttle\n"
+		 "[default]\nstart = %lluM\n", BUDGET / MIB, run->mode, STATIC_SIZE / MIB - 64);
+	return controller_start_in(MEMTIDE_FOLDER, config, &run->controller);
+}
+
+static int play_mode(struct libvirtd *libvirtd, const char *mode, const struct demo_options *options,
+		     struct outcome *ret_outcome)
+{
+	struct run run = { .mode = mode, .managed = strcmp(mode, "static") != 0, .plain = options->plain,
+			   .seconds = options->seconds, .libvirtd = libvirtd, .bursting = -1 };
 	int r = 0;
 
-	run.view = (struct demo_view){ .mode = mode, .seconds = seconds, .budget = BUDGET, .maximum = MAXIMUM };
+	run.view = (struct demo_view){ .mode = mode, .seconds = options->seconds, .budget = BUDGET, .maximum = MAXIMUM };
 	for (int i = 0; i < DEMO_VMS; i++)
 		run.view.vm[i].name = vm_names[i];
-	snprintf(config, sizeof(config), "budget = %lluM\nreserve = 128M\npolicy = %s\nadmission = throttle\n"
-		 "[default]\nfloor = %lluM\nmaximum = %lluM\nstart = %lluM\n", BUDGET / MIB, mode, FLOOR / MIB, MAXIMUM / MIB,
-		 STATIC_SIZE / MIB - 64);
 	fprintf(stderr, "demo: starting three VMs with %s\n", run.managed ? mode : "static limits of 1 GiB each");
 	if (run.managed)
-		r = controller_start(config, &run.controller);
-	r = r ? r : start_vms(&run, disk);
+		r = start_controller(&run);
+	r = r ? r : start_vms(&run, options->disk);
 	if (run.managed)
 		r = r ? r : wait_managed(&run);
 	r = r ? r : play(&run);
 	r = r ? r : finish(&run);
 	for (int i = 0; i < DEMO_VMS; i++) {
-		int bad = vm_stop(run.vm[i]);
+		int bad = domain_free(run.domain[i]);
 
 		r = r ? r : bad;
 	}
@@ -418,7 +440,8 @@ static void usage(FILE *to)
 	      "Plays N seconds (default 240) with each policy; without --policy: static, proxmox, fair.\n", to);
 }
 
-int main(int argc, char **argv)
+/* Returns -1, or what to end with. */
+static int parse_options(int argc, char **argv, struct demo_options *o)
 {
 	static const struct option options[] = {
 		{ "disk", required_argument, NULL, 'd' },
@@ -429,41 +452,71 @@ int main(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ }
 	};
-	const char *modes[MODES_MAX] = { "static", "proxmox", "fair" };
-	const char *disk = NULL, *json_file = NULL;
-	struct outcome outcomes[MODES_MAX];
-	unsigned int seconds = PHASES * PHASE_SECONDS;
-	bool plain = false;
-	int c, given = 0, n;
+	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
 		if (c == 'd') {
-			disk = optarg;
+			o->disk = optarg;
 		} else if (c == 's') {
-			seconds = strtoul(optarg, NULL, 10);
-		} else if (c == 'p' && given < MODES_MAX) {
-			modes[given++] = optarg;
+			o->seconds = strtoul(optarg, NULL, 10);
+		} else if (c == 'p' && o->nr_modes < MODES_MAX) {
+			o->modes[o->nr_modes++] = optarg;
 		} else if (c == 'l') {
-			plain = true;
+			o->plain = true;
 		} else if (c == 'j') {
-			json_file = optarg;
+			o->json_file = optarg;
 		} else {
 			usage(c == 'h' ? stdout : stderr);
 			return c == 'h' ? 0 : 2;
 		}
 	}
-	if (!disk || seconds < 10 * PHASES) {
-		fprintf(stderr, "demo: %s\n", disk ? "--seconds must be at least 40" : "--disk is missing");
+	if (!o->disk || o->seconds < 10 * PHASES) {
+		fprintf(stderr, "demo: %s\n", o->disk ? "--seconds must be at least 40" : "--disk is missing");
 		return 2;
 	}
-	n = given ? given : 3;
-	for (int i = 0; i < n; i++) {
-		int r = play_mode(modes[i], disk, seconds, plain, &outcomes[i]);
+	return -1;
+}
 
-		if (r) {
-			fprintf(stderr, "demo: %s failed: %s\n", modes[i], strerror(-r));
-			return 1;
-		}
+static int play_modes(const struct demo_options *options, struct outcome *outcomes)
+{
+	struct libvirtd *libvirtd;
+	int r = libvirtd_start(&libvirtd), bad;
+
+	if (r) {
+		fprintf(stderr, "demo: libvirtd does not start: %s\n", strerror(-r));
+		return r;
 	}
-	return summary(outcomes, n, json_file);
+	for (int i = 0; i < options->nr_modes && !r; i++) {
+		r = play_mode(libvirtd, options->modes[i], options, &outcomes[i]);
+		if (r)
+			fprintf(stderr, "demo: %s failed: %s\n", options->modes[i], strerror(-r));
+	}
+	bad = libvirtd_stop(libvirtd);
+	return r ? r : bad;
+}
+
+static int run_demo(int argc, char **argv)
+{
+	static const char *const modes[] = { "static", "proxmox", "fair" };
+	struct demo_options options = { .seconds = PHASES * PHASE_SECONDS };
+	struct outcome outcomes[MODES_MAX];
+	int r = parse_options(argc, argv, &options);
+
+	if (r >= 0)
+		return r;
+	if (!options.nr_modes) {
+		options.nr_modes = sizeof(modes) / sizeof(modes[0]);
+		memcpy(options.modes, modes, sizeof(modes));
+	}
+	if (apart_refusal()) {
+		fprintf(stderr, "demo: its VMs are libvirt's, and there is no libvirt for it: %s; %s\n", apart_refusal(),
+			apart_mend());
+		return 1;
+	}
+	return play_modes(&options, outcomes) ? 1 : summary(outcomes, options.nr_modes, options.json_file);
+}
+
+int main(int argc, char **argv)
+{
+	return apart_run(argc, argv, run_demo);
 }

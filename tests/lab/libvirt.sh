@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash
 #
-# The distribution's libvirt, for the suite of that name: version 9 on Debian 12, 11 on Debian 13.  The tests run
-# daemons of their own (tests/libvirt), so nothing that the packages bring is started, now or at the next boot.
+# The distribution's libvirt, for the suite of that name and the demo: version 9 on Debian 12, 11 on Debian 13.  Both
+# run daemons of their own (tests/libvirt), so nothing that the packages bring is started, now or at the next boot.
 
 PACKAGES_LIBVIRT="libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu libvirt-dev"
 
