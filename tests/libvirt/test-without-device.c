@@ -143,7 +143,9 @@ static void test_restarts(void **state)
 	assert_int_equal(libvirtd_up(world.libvirtd), 0);
 	WAIT_FOR(domain_runs(world.domain[0]));
 	world_wait_managed(0);
-	WAIT_FOR(world_is_settled());
+	/* the agent sees and hears again */
+	set_balloon(0, 400 * MIB);
+	WAIT_FOR(world_state_is(0, "released"));
 }
 
 static void test_set_by_hand(void **state)
