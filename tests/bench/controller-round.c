@@ -3,10 +3,8 @@
  * See controller-round.h.  The VMs have regions and counters pages as real ones have, but no process, socket or
  * bells; between rounds this file does what their guests would do.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 
 #include "controller-round.h"
@@ -14,8 +12,6 @@
 #include "manager.h"
 #include "report.h"
 #include "vm.h"
-
-#include "tide_balance.h"
 
 #define VMS		10000
 #define RAM		(UINT64_C(512) << 20)

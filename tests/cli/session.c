@@ -5,7 +5,6 @@
  */
 #include "session.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>

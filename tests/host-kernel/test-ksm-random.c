@@ -3,11 +3,9 @@
  * Merge domains under random attach, replace, detach, eject, move, fork and exit: after a pass of ksmd, no two
  * processes that may not share do.  Arguments: seed, steps.
  */
-#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -4,7 +4,6 @@
 
 #include <linux/types.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "decision-log.h"
 #include "tide_balance.h"

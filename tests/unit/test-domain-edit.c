@@ -3,7 +3,6 @@
  * A domain's XML edited for memtide: what is added, where, and that all of it and nothing else is taken back.  On
  * literals, and on domains/, which are as libvirt returns what virt-install and virt-manager make.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

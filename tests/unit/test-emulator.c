@@ -4,7 +4,6 @@
  * capabilities, and what of that is not there.
  */
 #include <errno.h>
-#include <string.h>
 
 #include "domain-argv.h"
 #include "domain-caps.h"

@@ -2,8 +2,6 @@
 /* What the kernel says of policies that ended: those that it ended itself are read, all others are left out. */
 #include "unit.h"
 
-#include <string.h>
-
 #include "ended.h"
 
 static void test_reads(void **state)

@@ -2,8 +2,6 @@
 /* Histogram: percentiles are those of the values, from above and within a sixteenth. */
 #include "unit.h"
 
-#include <string.h>
-
 #include "histogram.h"
 
 static int compare(const void *a, const void *b)

@@ -20,8 +20,6 @@
 #include "unit.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "ledger.h"
 

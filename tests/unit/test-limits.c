@@ -6,8 +6,6 @@
 #include "unit.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/xattr.h>

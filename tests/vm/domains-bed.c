@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* See domains-bed.h. */
-#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>

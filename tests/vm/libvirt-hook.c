@@ -3,7 +3,6 @@
 #include "libvirt-hook.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -8,6 +8,7 @@
 #ifndef TESTS_VM_STEER_H
 #define TESTS_VM_STEER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "record.h"

@@ -3,7 +3,6 @@
  * Real guests with a real memtided: they trade memory, its death is not noticed, hostile ones gain nothing, and where
  * this runs with cgroup v2 (in the nested host) limits follow ceilings.
  */
-#include <inttypes.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>

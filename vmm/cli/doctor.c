@@ -7,11 +7,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "client.h"
 
 int doctor_read(const char *path, char *ret_text, size_t size)
 {

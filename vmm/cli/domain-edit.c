@@ -4,10 +4,8 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "domain.h"
 #include "domain-pci.h"
 #include "domain-text.h"
 #include "domain-xml.h"

@@ -9,7 +9,6 @@
 #include "tenants.h"
 #include "vm.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 

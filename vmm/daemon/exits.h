@@ -8,7 +8,6 @@
 #define MEMTIDED_EXITS_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 /* As enum tide_exit_kind in the kernel's tide_ops.h; part of its ABI. */

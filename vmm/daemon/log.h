@@ -6,8 +6,6 @@
 #ifndef MEMTIDED_LOG_H
 #define MEMTIDED_LOG_H
 
-#include <stdint.h>
-
 /* Numbers are syslog's. */
 enum log_level {
 	LOG_LEVEL_ERROR		= 3,

@@ -9,7 +9,6 @@
 #include <liburing.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 /* Submissions are flushed when the queue is full, so its size only sets how many go in one system call. */

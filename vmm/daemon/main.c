@@ -2,11 +2,9 @@
 /*
  * memtided: options, and nothing else.
  */
-#include "control.h"
 #include "log.h"
 #include "manager.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -10,7 +10,6 @@
 #include "manager.h"
 #include "vm.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

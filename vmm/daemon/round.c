@@ -11,8 +11,6 @@
 #include "policy.h"
 #include "vm.h"
 
-#include <errno.h>
-#include <inttypes.h>
 #include <linux/types.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -13,7 +13,6 @@
 
 #define ROUND_NOBODY	UINT32_MAX
 
-struct balance_table;
 struct manager;
 
 struct round {

@@ -6,7 +6,6 @@
 #ifndef MEMTIDED_TENANTS_H
 #define MEMTIDED_TENANTS_H
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -15,7 +14,6 @@
 
 struct domain;
 struct manager;
-struct vm;
 
 struct tenant {
 	struct tenant *next;

@@ -7,6 +7,7 @@
 #ifndef MEMTIDE_ATTACHMENTS_H
 #define MEMTIDE_ATTACHMENTS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "policy.h"

@@ -5,7 +5,6 @@
 #ifndef MEMTIDE_CGROUP_H
 #define MEMTIDE_CGROUP_H
 
-#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 

@@ -4,7 +4,6 @@
  */
 #include "domain.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "domain-xml.h"

@@ -5,7 +5,6 @@
  * in which they could get out of step.
  */
 #include <errno.h>
-#include <string.h>
 
 #include "ledger.h"
 

@@ -9,6 +9,7 @@
 #ifndef MEMTIDE_POLICY_ATTACH_H
 #define MEMTIDE_POLICY_ATTACH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "policy.h"

@@ -19,7 +19,6 @@
 #ifndef MEMTIDE_POLICY_H
 #define MEMTIDE_POLICY_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

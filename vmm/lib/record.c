@@ -4,7 +4,6 @@
  */
 #include <endian.h>
 #include <errno.h>
-#include <string.h>
 
 #include "record.h"
 

@@ -11,7 +11,6 @@
 #ifndef MEMTIDE_RECORD_H
 #define MEMTIDE_RECORD_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

@@ -7,7 +7,6 @@
 #define MEMTIDE_REGION_H
 
 #include <stddef.h>
-#include <stdint.h>
 
 #include "errtext.h"
 

@@ -6,7 +6,6 @@
 #ifndef MEMTIDE_SIZE_H
 #define MEMTIDE_SIZE_H
 
-#include <stddef.h>
 #include <stdint.h>
 
 #define MEMTIDE_SIZE_TEXT	16	/* room for any formatted size and its end */
