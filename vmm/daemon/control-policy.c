@@ -31,8 +31,7 @@ struct policy_job {
 	struct worker_job job;		/* first */
 	struct manager *manager;
 	enum what what;
-	uint64_t client;
-	json_t *id;
+	struct control_later later;
 	char *path;			/* the policy path */
 	char *name;			/* or file */
 	json_t *knobs;			/* name to text */
@@ -234,7 +233,7 @@ static void job_free(struct policy_job *job)
 	for (size_t i = 0; i < job->nr_policies; i++)
 		memtide_policy_close(job->policies[i]);
 	free(job->policies);
-	json_decref(job->id);
+	control_later_drop(&job->later);
 	json_decref(job->knobs);
 	free(job->path);
 	free(job->name);
@@ -246,16 +245,16 @@ static void job_free(struct policy_job *job)
 static void policy_done(struct worker_job *worker_job)
 {
 	struct policy_job *job = (struct policy_job *)worker_job;
-	struct control_request request = { .client = control_client_find(job->manager, job->client),
-					   .id = job->id };
 	const struct memtide_policy *show;
+	struct control_request request;
+	bool asked = control_later_find(job->manager, &job->later, &request);
 
 	if (job->error < 0) {
 		if (job->what == POLICY_LOAD)
 			manager_note(job->manager, DECISION_POLICY, LOG_LEVEL_WARNING, NULL,
 				     "policy %.64s is not loaded, the one before stays: %.128s", job->name,
 				     job->errtext.text);
-		if (request.client)
+		if (asked)
 			reply_failure(&request, job);
 		job_free(job);
 		return;
@@ -264,9 +263,9 @@ static void policy_done(struct worker_job *worker_job)
 	if (job->what == POLICY_LOAD)
 		put_in_force(job);
 	if (job->what == POLICY_LIST) {
-		if (request.client)
+		if (asked)
 			reply_list(&request, job);
-	} else if (request.client) {
+	} else if (asked) {
 		/* Of the one in force there is more to show than of a fresh copy. */
 		if (job->what == POLICY_LOAD || is_active(job->manager, show))
 			show = job->manager->policy;
@@ -317,8 +316,7 @@ static void begin(struct control_request *request, enum what what, const char *n
 	job->job.done = policy_done;
 	job->manager = manager;
 	job->what = what;
-	job->client = control_client_number(request->client);
-	job->id = json_incref(request->id);
+	control_later(request, &job->later);
 	job->knobs = knobs;
 	job->path = strdup(manager->config.policy_path);
 	job->name = name ? strdup(name) : NULL;
