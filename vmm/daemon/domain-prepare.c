@@ -47,6 +47,14 @@ static int hold_terms(const struct domain *domain, struct memtide_ledger_terms *
 	return 0;
 }
 
+int domains_floor_refused(const struct manager *manager, uint64_t floor, struct memtide_errtext *errtext)
+{
+	return memtide_errtext_set(errtext, -EDQUOT,
+				   "its floor of %" PRIu64 " MiB and the others' of %" PRIu64
+				   " MiB do not fit the budget of %" PRIu64 " MiB: lower floors or raise the budget",
+				   floor >> 20, manager->ledger.floors >> 20, manager->ledger.budget >> 20);
+}
+
 int domain_hold(struct domain *domain, bool cut, struct memtide_errtext *errtext)
 {
 	struct memtide_ledger *ledger = &domain->manager->ledger;
@@ -65,11 +73,7 @@ int domain_hold(struct domain *domain, bool cut, struct memtide_errtext *errtext
 		r = memtide_ledger_expect(ledger, &domain->held, &terms);
 	}
 	if (r == -EDQUOT)
-		return memtide_errtext_set(errtext, r,
-					   "its floor of %" PRIu64 " MiB and the others' of %" PRIu64
-					   " MiB do not fit the budget of %" PRIu64
-					   " MiB: lower floors or raise the budget",
-					   terms.floor >> 20, ledger->floors >> 20, ledger->budget >> 20);
+		return domains_floor_refused(domain->manager, terms.floor, errtext);
 	if (r < 0)
 		domain->held.ledger = NULL;
 	return r < 0 ? memtide_errtext_set(errtext, r, "no place in the ledger: %s", strerror(-r)) : 0;

@@ -146,6 +146,8 @@ void domain_prepare_fini(struct domain *domain);
  * memtide_ledger_expect() says, worded.
  */
 int domain_hold(struct domain *domain, bool cut, struct memtide_errtext *errtext);
+/* The ledger said so of a VM with that floor, of a domain or not: -EDQUOT, worded. */
+int domains_floor_refused(const struct manager *manager, uint64_t floor, struct memtide_errtext *errtext);
 /* Its process runs without a device: it is charged all of its memory. */
 void domain_hold_all(struct domain *domain);
 /* Nothing is held any more. */

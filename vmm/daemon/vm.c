@@ -237,11 +237,7 @@ static int enter_ledger(struct vm *vm, struct memtide_errtext *errtext)
 			r = memtide_ledger_admit(ledger, &vm->ledger, &terms);
 		}
 		if (r == -EDQUOT)
-			return memtide_errtext_set(errtext, r,
-						   "its floor of %" PRIu64 " MiB and the others' of %" PRIu64
-						   " MiB do not fit the budget of %" PRIu64
-						   " MiB: lower floors or raise the budget",
-						   terms.floor >> 20, ledger->floors >> 20, ledger->budget >> 20);
+			return domains_floor_refused(vm->manager, terms.floor, errtext);
 		if (r == -ENOSPC && refuse)
 			return memtide_errtext_set(errtext, r,
 						   "no room for its maximum of %" PRIu64 " MiB: %" PRIu64
