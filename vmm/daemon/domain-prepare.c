@@ -74,8 +74,6 @@ int domain_hold(struct domain *domain, bool cut, struct memtide_errtext *errtext
 	}
 	if (r == -EDQUOT)
 		return domains_floor_refused(domain->manager, terms.floor, errtext);
-	if (r < 0)
-		domain->held.ledger = NULL;
 	return r < 0 ? memtide_errtext_set(errtext, r, "no place in the ledger: %s", strerror(-r)) : 0;
 }
 
@@ -88,15 +86,14 @@ void domain_hold_all(struct domain *domain)
 	/* An automatic budget sees what it uses as what other programs use. */
 	if (domain->manager->config.budget_auto || hold_terms(domain, &terms, NULL) < 0)
 		return;
-	if (memtide_ledger_recover(&domain->manager->ledger, &domain->held, &terms, &counters, NULL,
-				   MEMTIDE_LEDGER_UNKNOWN) < 0)
-		domain->held.ledger = NULL;
+	/* Where there is no place for it nothing is held. */
+	memtide_ledger_recover(&domain->manager->ledger, &domain->held, &terms, &counters, NULL,
+			       MEMTIDE_LEDGER_UNKNOWN);
 }
 
 void domain_drop(struct domain *domain)
 {
 	memtide_ledger_remove(&domain->held);
-	domain->held.charged = 0;
 }
 
 /*
