@@ -8,71 +8,22 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#include "controller.h"
-#include "peer.h"
-
-#define MIB		(UINT64_C(1) << 20)
-#define RAM		(512 * MIB)
-#define PATIENCE_MS	10000
-#define PEERS		3
+#include "peers-bed.h"
 
 /* Room for 640 MiB: a has all its memory and is entitled to 115 MiB, b is entitled to all of its own. */
 #define PAIR_CONFIG	"budget = 640M\nreserve = 0\npolicy = none\n[default]\nfloor = 64M\n" \
 			"[vm a]\nshares = 10\n[vm b]\nshares = 90\n"
 
-struct fixture {
-	struct controller *controller;
-	struct peer *peer[PEERS];
-};
-
-static const char *const names[PEERS] = { "a", "b", "c" };
-
 /*
  * Asking
  */
-
-static uint64_t number(const json_t *json, const char *name)
-{
-	return (uint64_t)json_integer_value(json_object_get(json, name));
-}
-
-static json_t *call(struct fixture *f, const char *method, json_t *params)
-{
-	json_t *result = NULL;
-
-	assert_int_equal(controller_call(f->controller, method, params, &result), 0);
-	return result;
-}
-
-static uint64_t status_number(struct fixture *f, const char *name)
-{
-	json_t *status = call(f, "status", NULL);
-	uint64_t value = number(status, name);
-
-	json_decref(status);
-	return value;
-}
-
-static uint64_t vm_number(struct fixture *f, const char *vm, const char *name)
-{
-	json_t *json = controller_vm(f->controller, vm);
-	uint64_t value = number(json, name);
-
-	json_decref(json);
-	return value;
-}
 
 static void assert_vm_state(struct fixture *f, const char *vm, const char *state)
 {
@@ -121,34 +72,13 @@ static void set_vm(struct fixture *f, const char *vm, const char *name, uint64_t
  * Setting up
  */
 
-static void start_peer(struct fixture *f, int which)
-{
-	struct peer_options options = {
-		.name = names[which], .uuid_end = (uint32_t)which + 1, .ram = RAM, .needs = 32 * MIB
-	};
-	struct memtide_errtext words;
-
-	assert_int_equal(peer_new(&options, &f->peer[which]), 0);
-	assert_int_equal(peer_spawn(f->peer[which], controller_vmm_socket(f->controller), &words), 0);
-}
-
 static struct fixture *start(const char *config, int peers)
 {
-	struct fixture *f = calloc(1, sizeof(*f));
+	struct fixture *f = bed_start(config);
 
-	assert_non_null(f);
-	assert_int_equal(controller_start(config, &f->controller), 0);
 	for (int i = 0; i < peers; i++)
 		start_peer(f, i);
 	return f;
-}
-
-static void stop(struct fixture *f)
-{
-	for (int i = 0; i < PEERS; i++)
-		peer_free(f->peer[i]);
-	assert_int_equal(controller_stop(f->controller), 0);
-	free(f);
 }
 
 /* a has 512 MiB, b has 128 MiB, and there is no room. */
@@ -184,7 +114,7 @@ static void test_transfer(void **state)
 	assert_int_equal(peer_usable(f->peer[0]), 448 * MIB);
 	assert_int_equal(status_number(f, "charged"), 640 * MIB);
 	assert_int_equal(peer_use(f->peer[1], 64 * MIB), 64 * MIB);
-	stop(f);
+	bed_stop(f);
 }
 
 /* What is free is granted at once and counts as reserve. */
@@ -200,17 +130,7 @@ static void test_reserve(void **state)
 	assert_int_equal(peer_wait_ceiling(f->peer[1], 160 * MIB, 160 * MIB, PATIENCE_MS), 0);
 	assert_int_equal(peer_state(f->peer[1], &s), 0);
 	assert_int_equal(s.grant, VIRTIO_TIDE_PATH_RESERVE);
-	stop(f);
-}
-
-static void wait_connections(struct fixture *f, int which, unsigned int connections)
-{
-	for (int i = 0; i < PATIENCE_MS; i++) {
-		if (peer_connections(f->peer[which]) >= connections)
-			return;
-		poll(NULL, 0, 1);
-	}
-	fail_msg("%s does not connect again", names[which]);
+	bed_stop(f);
 }
 
 /* After kill -9 the VMs come back with what they had, and nothing was taken meanwhile. */
@@ -236,7 +156,7 @@ static void test_restart(void **state)
 	assert_int_equal(peer_claim(f->peer[1], 32 * MIB), 0);
 	assert_int_equal(peer_wait_ceiling(f->peer[1], 224 * MIB, 224 * MIB, PATIENCE_MS), 0);
 	assert_int_equal(peer_usable(f->peer[0]), 416 * MIB);
-	stop(f);
+	bed_stop(f);
 }
 
 /* A restart in the middle of a transfer charges the larger of what was and what is to be. */
@@ -247,15 +167,14 @@ static void test_restart_mid_transfer(void **state)
 	peer_set_manner(f->peer[0], PEER_MUTE);
 	assert_int_equal(peer_claim(f->peer[1], 64 * MIB), 0);
 	assert_int_equal(peer_wait_ceiling(f->peer[0], 448 * MIB, 448 * MIB, PATIENCE_MS), 0);
-	controller_kill(f->controller);
-	assert_int_equal(controller_restart(f->controller, NULL), 0);
+	kill_and_restart(f);
 	wait_connections(f, 0, 2);
 	wait_connections(f, 1, 2);
 	assert_int_equal(vm_number(f, "a", "charged"), 512 * MIB);
 	assert_int_equal(vm_number(f, "b", "ceiling"), 128 * MIB);
 	peer_set_manner(f->peer[0], PEER_HONEST);
 	wait_number(f, "a", "charged", 448 * MIB, 448 * MIB);
-	stop(f);
+	bed_stop(f);
 }
 
 /* Somebody else's uuid is refused in words, and its owner loses nothing. */
@@ -275,7 +194,7 @@ static void test_second_uuid(void **state)
 	wait_number(f, NULL, "nr_vms", 1, 1);
 	assert_int_equal(peer_spawn(thief, controller_vmm_socket(f->controller), &words), 0);
 	peer_free(thief);
-	stop(f);
+	bed_stop(f);
 }
 
 /* One process is one VM. */
@@ -294,7 +213,7 @@ static void test_two_in_a_process(void **state)
 	assert_int_equal(peer_connect(second, controller_vmm_socket(f->controller), &words), -EEXIST);
 	peer_free(second);
 	peer_free(first);
-	stop(f);
+	bed_stop(f);
 }
 
 static void test_no_seals(void **state)
@@ -309,7 +228,7 @@ static void test_no_seals(void **state)
 	assert_non_null(strstr(words.text, "seal"));
 	assert_int_equal(status_number(f, "nr_vms"), 0);
 	peer_free(peer);
-	stop(f);
+	bed_stop(f);
 }
 
 /* A guest that writes nonsense into every byte of its region harms itself alone. */
@@ -333,7 +252,7 @@ static void test_garbage(void **state)
 	wait_vm_state(f, "a", "managed");
 	assert_int_equal(peer_claim(f->peer[1], 32 * MIB), 0);
 	assert_int_equal(peer_wait_ceiling(f->peer[1], 160 * MIB, 160 * MIB, PATIENCE_MS), 0);
-	stop(f);
+	bed_stop(f);
 }
 
 static uint64_t cpu_ticks(pid_t pid)
@@ -380,7 +299,7 @@ static void test_flood(void **state)
 	print_message("%" PRIu64 " ms of CPU in a second of flooding\n", ticks * 1000 / sysconf(_SC_CLK_TCK));
 	assert_true(ticks * 1000 / sysconf(_SC_CLK_TCK) < 250);
 	assert_int_equal(vm_number(f, "b", "ceiling"), 128 * MIB);
-	stop(f);
+	bed_stop(f);
 }
 
 /* A donor that dies in the middle: what it had goes to the one who waits. */
@@ -395,7 +314,7 @@ static void test_vanish(void **state)
 	peer_kill(f->peer[0]);
 	assert_int_equal(peer_wait_ceiling(f->peer[1], 192 * MIB, 192 * MIB, PATIENCE_MS), 0);
 	assert_int_equal(status_number(f, "nr_vms"), 1);
-	stop(f);
+	bed_stop(f);
 }
 
 /* The claimant dies while its donor gives: the room is nobody's. */
@@ -410,7 +329,7 @@ static void test_claimant_vanishes(void **state)
 	peer_set_manner(f->peer[0], PEER_HONEST);
 	wait_number(f, NULL, "nr_vms", 1, 1);
 	wait_number(f, "a", "charged", 448 * MIB, 448 * MIB);
-	stop(f);
+	bed_stop(f);
 }
 
 /* No fence in time: marked, charged as before, and taken up again when it speaks. */
@@ -427,7 +346,7 @@ static void test_unanswering(void **state)
 	peer_set_manner(f->peer[0], PEER_HONEST);
 	peer_ring(f->peer[0]);
 	wait_number(f, "a", "usable", RAM, RAM);
-	stop(f);
+	bed_stop(f);
 }
 
 /* A guest without a driver is charged all it has; with one it is managed. */
@@ -441,7 +360,7 @@ static void test_reset(void **state)
 	assert_int_equal(status_number(f, "deficit"), 384 * MIB);
 	peer_reset(f->peer[1], true);
 	wait_vm_state(f, "b", "managed");
-	stop(f);
+	bed_stop(f);
 }
 
 static void test_pause(void **state)
@@ -457,7 +376,7 @@ static void test_pause(void **state)
 	json_decref(call(f, "resume", NULL));
 	assert_int_equal(peer_claim(f->peer[1], 64 * MIB), 0);
 	assert_int_equal(peer_wait_ceiling(f->peer[1], 192 * MIB, 192 * MIB, PATIENCE_MS), 0);
-	stop(f);
+	bed_stop(f);
 }
 
 /* All memory back needs room; then it is left alone, also by a daemon that was started again. */
@@ -478,15 +397,14 @@ static void test_release(void **state)
 	assert_int_equal(controller_call(f->controller, "vm.adopt", json_pack("{s:s}", "vm", "b"), NULL),
 			 -EREMOTEIO);
 
-	controller_kill(f->controller);
-	assert_int_equal(controller_restart(f->controller, NULL), 0);
+	kill_and_restart(f);
 	wait_connections(f, 0, 2);
 	wait_vm_state(f, "a", "released");
 	json_decref(call(f, "vm.adopt", json_pack("{s:s}", "vm", "a")));
 	wait_vm_state(f, "a", "managed");
 	assert_int_equal(peer_state(f->peer[0], &s), 0);
 	assert_int_equal(s.flags & VIRTIO_TIDE_STATE_RELEASE, 0);
-	stop(f);
+	bed_stop(f);
 }
 
 static void test_release_needs_room(void **state)
@@ -497,7 +415,7 @@ static void test_release_needs_room(void **state)
 			 -EREMOTEIO);
 	assert_int_equal(vm_number(f, "b", "ceiling"), 128 * MIB);
 	assert_vm_state(f, "b", "managed");
-	stop(f);
+	bed_stop(f);
 }
 
 /*
@@ -534,7 +452,7 @@ static void test_liar(void **state)
 		assert_int_equal(peer_wait_ceiling(f->peer[i], entitled, RAM, PATIENCE_MS), 0);
 	}
 	assert_true(vm_number(f, "c", "charged") <= entitled);
-	stop(f);
+	bed_stop(f);
 }
 
 /*
@@ -602,7 +520,7 @@ static void test_socket_in_use(void **state)
 	assert_non_null(strstr(text, "in use"));
 	/* The first one did not notice. */
 	assert_int_equal(status_number(f, "nr_vms"), 1);
-	stop(f);
+	bed_stop(f);
 }
 
 /* A configuration that is wrong changes nothing; one that is right holds at once. */
@@ -645,7 +563,7 @@ static void test_reload(void **state)
 	assert_int_equal(vm_number(f, "a", "floor"), 96 * MIB);
 	/* Set by hand before: left alone. */
 	assert_int_equal(vm_number(f, "b", "floor"), 64 * MIB);
-	stop(f);
+	bed_stop(f);
 }
 
 static void test_dry_run(void **state)
@@ -660,7 +578,7 @@ static void test_dry_run(void **state)
 	assert_int_equal(peer_state(f->peer[0], &s), 0);
 	assert_int_equal(s.generation, 0);
 	assert_int_equal(peer_usable(f->peer[0]), RAM);
-	stop(f);
+	bed_stop(f);
 }
 
 /* The policy moves idle guests down, and no claim is needed for it. */
@@ -676,7 +594,7 @@ static void test_policy(void **state)
 		-EREMOTEIO);
 	json_decref(call(f, "policy.load", json_pack("{s:s}", "policy", "proxmox")));
 	json_decref(call(f, "policy.list", NULL));
-	stop(f);
+	bed_stop(f);
 }
 
 /* [PATTERN]: only the tests whose names match. */

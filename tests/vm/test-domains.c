@@ -541,10 +541,12 @@ static void test_killed_after_end(void **state)
  * At random moments.
  */
 
+static uint32_t random_now;
+
 static void *kill_daemon(void *arg)
 {
 	struct fixture *f = arg;
-	struct timespec wait = { .tv_nsec = (long)(f->random % 4000) * 1000 };
+	struct timespec wait = { .tv_nsec = (long)(random_now % 4000) * 1000 };
 
 	/* Until the hook is somewhere between its first step and its last. */
 	nanosleep(&wait, NULL);
@@ -557,7 +559,7 @@ static void hook_and_kill(struct fixture *f, const char *operation)
 {
 	pthread_t thread;
 
-	f->random = f->random * 1664525 + 1013904223;
+	random_now = random_now * 1664525 + 1013904223;
 	assert_int_equal(pthread_create(&thread, NULL, kill_daemon, f), 0);
 	assert_hook(&a, operation, 0);
 	pthread_join(thread, NULL);
@@ -571,8 +573,8 @@ static void test_killed_at_random(void **state)
 	int rounds = count ? atoi(count) : 10;
 	struct fixture *f = start(CONFIG("4G"));
 
-	f->random = (uint32_t)peer_now_ns();
-	print_message("begins with %" PRIu32 "\n", f->random);
+	random_now = (uint32_t)peer_now_ns();
+	print_message("begins with %" PRIu32 "\n", random_now);
 	for (int i = 0; i < rounds; i++) {
 		hook_and_kill(f, "prepare");
 		if (nr_domains(f))
