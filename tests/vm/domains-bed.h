@@ -29,7 +29,7 @@ void end_process(pid_t pid);
 /* memtided with @config, and the hook for it; ended with stop(). */
 struct fixture *start(const char *config);
 void stop(struct fixture *f);
-void write_pid(struct fixture *f, const char *name, pid_t pid);
+void write_pid(const char *name, pid_t pid);
 void assert_policy_of_a(struct fixture *f);
 void assert_hook(const struct hook_domain *domain_of, const char *operation, int status);
 

@@ -26,7 +26,6 @@
 struct fixture {
 	struct controller *controller;
 	struct peer *peer[PEERS];
-	char run[64];		/* libvirt's folder with process ids, in domains-bed.h */
 };
 
 extern const char *const names[PEERS];

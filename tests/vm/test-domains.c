@@ -91,7 +91,7 @@ static void test_without_device(void **state)
 
 	plain.no_device = 1;
 	assert_hook(&plain, "prepare", 0);
-	write_pid(f, "b", pid);
+	write_pid("b", pid);
 	assert_hook(&plain, "started", 0);
 	assert_phase(f, "b", "running");
 	assert_int_equal(domain_number(f, "b", "pid"), pid);

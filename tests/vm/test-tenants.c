@@ -337,7 +337,7 @@ static void test_attached(void **state)
 	/* Closed from before it starts. */
 	assert_hook(&plain, "prepare", 0);
 	assert_int_equal(knob_in_force(MACHINE, "ksm", "domain"), 0);
-	write_pid(f, "a", pid);
+	write_pid("a", pid);
 	assert_hook(&plain, "started", 0);
 	blue = tenant_number_of(f, "blue", "number");
 	wait_knob(CGROUP, "ksm", "domain", (int64_t)blue);
