@@ -2,9 +2,7 @@
 /* See hook-calls.h. */
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,18 +12,14 @@
 
 #define FOLDER	"/run/memtide/calls"
 
-static int remove_file(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return type == FTW_F ? unlink(path) : 0;
-}
-
 int hook_calls_begin(void)
 {
+	int r;
+
 	if (mkdir(FOLDER, 0755) && errno != EEXIST)
 		return -errno;
-	if (nftw(FOLDER, remove_file, 4, FTW_PHYS))
-		return -EIO;
-	return hook_calls_install("10-record");
+	r = libvirtd_remove_files(FOLDER);
+	return r < 0 ? r : hook_calls_install("10-record");
 }
 
 int hook_calls_install(const char *name)

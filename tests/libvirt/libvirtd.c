@@ -286,6 +286,11 @@ static int remove_file(const char *path, const struct stat *st, int type, struct
 	return type == FTW_F ? unlink(path) : 0;
 }
 
+int libvirtd_remove_files(const char *folder)
+{
+	return nftw(folder, remove_file, 4, FTW_PHYS) ? -EIO : 0;
+}
+
 int libvirtd_stop(struct libvirtd *l)
 {
 	int r;
@@ -298,7 +303,7 @@ int libvirtd_stop(struct libvirtd *l)
 	r = end_daemon(&l->daemon, SIGTERM, program());
 	if (end_daemon(&l->log, SIGTERM, "virtlogd"))
 		r = -EBADMSG;
-	nftw(LIBVIRTD_HOOKS, remove_file, 4, FTW_PHYS);
+	libvirtd_remove_files(LIBVIRTD_HOOKS);
 	free(l);
 	return r;
 }

@@ -36,6 +36,9 @@ virConnectPtr libvirtd_connection(const struct libvirtd *libvirtd);
 /* major * 1000000 + minor * 1000 + release, as libvirt has it. */
 unsigned long libvirtd_version(const struct libvirtd *libvirtd);
 
+/* Removes the files in @folder and below it, but no folders. */
+int libvirtd_remove_files(const char *folder);
+
 /* Copies the program @file to where libvirtd finds it as a hook at its next start. */
 int libvirtd_add_hook(const char *file, const char *name);
 
