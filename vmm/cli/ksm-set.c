@@ -4,7 +4,6 @@
  */
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include "attach.h"
 #include "cgroup-id.h"
 #include "client.h"
+#include "kernel-write.h"
 #include "ksm.h"
 #include "policy-attach.h"
 #include "qmp.h"
@@ -53,19 +53,16 @@ static int write_sysfs(const struct cli *cli, const char *knob)
 	size_t len = strcspn(knob, "=");
 	char path[80], message[300];
 	const char *value = knob + len + 1;
-	ssize_t n;
-	int fd;
+	int r;
 
 	if (!is_sysfs_knob(knob, len))
 		return no_sysfs_knob(cli, knob, len < 40 ? len : 40);
 	snprintf(path, sizeof(path), KSM "/%.*s", (int)len, knob);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : write(fd, value, strlen(value));
-	if (n < 0)
-		snprintf(message, sizeof(message), "%.100s is no value for %s: %s", value, path, strerror(errno));
-	if (fd >= 0)
-		close(fd);
-	return n < 0 ? attach_failed(cli, message, NULL) : CLI_OK;
+	r = memtide_kernel_write(path, value);
+	if (!r)
+		return CLI_OK;
+	snprintf(message, sizeof(message), "%.100s is no value for %s: %s", value, path, strerror(-r));
+	return attach_failed(cli, message, NULL);
 }
 
 static int set_host(const struct cli *cli)
@@ -247,18 +244,14 @@ static int open_cgroup(const struct cli *cli, const char *cgroup)
 	struct memtide_errtext errtext;
 	char text[24];
 	uint64_t id;
-	int fd, r;
+	int r;
 
 	if (memtide_cgroup_id(cgroup, &id, &errtext))
 		return attach_failed(cli, errtext.text, NULL);
-	fd = open(MEMTIDE_TIDE_SYSFS "/ksm/open", O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return not_opened(cli, cgroup, errno);
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)id);
-	r = write(fd, text, strlen(text)) < 0 ? errno : 0;
-	close(fd);
+	r = memtide_kernel_write(MEMTIDE_TIDE_SYSFS "/ksm/open", text);
 	if (r)
-		return not_opened(cli, cgroup, r);
+		return not_opened(cli, cgroup, -r);
 	return cli_print_result(cli, json_pack("{s:s, s:I}", "cgroup", cgroup, "cgroup_id", (json_int_t)id),
 				print_opened);
 }

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "kernel-write.h"
 #include "policy-attach.h"
 
 #define INSTANCE	"/sys/kernel/tracing/instances/memtide"
@@ -21,18 +22,6 @@
 #define BUFFER_KIB	"64"
 /* More than the kernel formats at a time, so that no line is cut. */
 #define READ_SIZE	16384
-
-static int write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC), r = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		r = -errno;
-	close(fd);
-	return r;
-}
 
 int exits_open(void)
 {
@@ -43,9 +32,9 @@ int exits_open(void)
 	if (mkdir(INSTANCE, 0700) && errno != EEXIST)
 		return -errno;
 	/* of no matter if it fails: the buffer is larger then, or wakes later */
-	write_file(INSTANCE "/buffer_size_kb", BUFFER_KIB);
-	write_file(INSTANCE "/buffer_percent", "0");
-	r = write_file(INSTANCE "/" EVENT "/enable", "1");
+	memtide_kernel_write(INSTANCE "/buffer_size_kb", BUFFER_KIB);
+	memtide_kernel_write(INSTANCE "/buffer_percent", "0");
+	r = memtide_kernel_write(INSTANCE "/" EVENT "/enable", "1");
 	if (r)
 		return r;
 	fd = open(INSTANCE "/trace_pipe", O_RDONLY | O_NONBLOCK | O_CLOEXEC);

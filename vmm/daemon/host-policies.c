@@ -6,6 +6,7 @@
 
 #include "attachments.h"
 #include "cgroup-id.h"
+#include "kernel-write.h"
 #include "policy.h"
 #include "policy-attach.h"
 
@@ -263,17 +264,10 @@ static const char *const machines[] = { MEMTIDE_CGROUP_ROOT "/machine.slice", ME
 /* Before the first VM there may be none.  Where systemd does not rule, libvirt takes the one that it finds. */
 static void make_machine(const char *path)
 {
-	int fd;
-
 	if (!access("/run/systemd/system", F_OK) || mkdir(path, 0755) < 0)
 		return;
-	fd = open(MEMTIDE_CGROUP_ROOT "/cgroup.subtree_control", O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return;
 	/* Where this fails attaching says what is missing. */
-	if (write(fd, "+memory", 7) < 0)
-		errno = 0;
-	close(fd);
+	memtide_kernel_write(MEMTIDE_CGROUP_ROOT "/cgroup.subtree_control", "+memory");
 }
 
 static int close_one(const char *path, const char *machine, struct memtide_errtext *errtext)

@@ -4,6 +4,8 @@
  */
 #include "cgroup.h"
 
+#include "kernel-write.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -113,18 +115,11 @@ int memtide_cgroup_in_use(const char *path, uint64_t *ret_bytes)
 int memtide_cgroup_write(const char *path, const char *name, uint64_t value)
 {
 	char file[MEMTIDE_CGROUP_PATH_MAX + 64], text[32] = "max";
-	int fd, r = 0;
 
 	snprintf(file, sizeof(file), "%s/%s", path, name);
 	if (value != UINT64_MAX)
 		snprintf(text, sizeof(text), "%" PRIu64, value);
-	fd = open(file, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		r = -errno;
-	close(fd);
-	return r;
+	return memtide_kernel_write(file, text);
 }
 
 int memtide_process_resident(pid_t pid, uint64_t *ret_bytes)
