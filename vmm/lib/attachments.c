@@ -37,6 +37,58 @@ struct memtide_attachments {
 	struct btf *kernel;
 };
 
+/* FAMILY-CGROUP */
+static bool parse_name(const char *text, char ret_family[static 16], uint64_t *ret_id)
+{
+	int end = 0;
+
+	return sscanf(text, "%15[a-z]-%" SCNu64 "%n", ret_family, ret_id, &end) == 2 && !text[end];
+}
+
+static struct entry *add_entry(struct memtide_attachments *all, const char *family, uint64_t id)
+{
+	struct entry *entries;
+
+	for (size_t i = 0; i < all->nr; i++)
+		if (all->entries[i].shown.cgroup_id == id && !strcmp(all->entries[i].shown.family, family))
+			return &all->entries[i];
+	entries = reallocarray(all->entries, all->nr + 1, sizeof(*entries));
+	if (!entries)
+		return NULL;
+	all->entries = entries;
+	entries += all->nr++;
+	*entries = (struct entry) { .shown.cgroup_id = id };
+	strcpy(entries->shown.family, family);
+	memtide_cgroup_path(id, entries->shown.cgroup, sizeof(entries->shown.cgroup));
+	return entries;
+}
+
+/* What each file of @folder that is named FAMILY-CGROUP says of its entry. */
+static int read_folder(struct memtide_attachments *all, const char *folder,
+		       void (*read_one)(struct memtide_attachments *all, struct entry *entry, const char *name))
+{
+	DIR *dir = opendir(folder);
+	struct dirent *file;
+	char family[16];
+	uint64_t id;
+	int r = 0;
+
+	while (dir && !r && (file = readdir(dir))) {
+		struct entry *entry;
+
+		if (!parse_name(file->d_name, family, &id))
+			continue;
+		entry = add_entry(all, family, id);
+		if (entry)
+			read_one(all, entry, file->d_name);
+		else
+			r = -ENOMEM;
+	}
+	if (dir)
+		closedir(dir);
+	return r;
+}
+
 /*
  * What sysfs says
  */
@@ -75,59 +127,15 @@ static void read_counts(const char *folder, struct memtide_attachment *shown)
 	}
 }
 
-/* FAMILY-CGROUP */
-static bool parse_name(const char *text, char ret_family[static 16], uint64_t *ret_id)
+static void read_sysfs(struct memtide_attachments *all, struct entry *entry, const char *name)
 {
-	int end = 0;
+	char folder[400];
 
-	return sscanf(text, "%15[a-z]-%" SCNu64 "%n", ret_family, ret_id, &end) == 2 && !text[end];
-}
-
-static struct entry *add_entry(struct memtide_attachments *all, const char *family, uint64_t id)
-{
-	struct entry *entries;
-
-	for (size_t i = 0; i < all->nr; i++)
-		if (all->entries[i].shown.cgroup_id == id && !strcmp(all->entries[i].shown.family, family))
-			return &all->entries[i];
-	entries = reallocarray(all->entries, all->nr + 1, sizeof(*entries));
-	if (!entries)
-		return NULL;
-	all->entries = entries;
-	entries += all->nr++;
-	*entries = (struct entry) { .shown.cgroup_id = id };
-	strcpy(entries->shown.family, family);
-	memtide_cgroup_path(id, entries->shown.cgroup, sizeof(entries->shown.cgroup));
-	return entries;
-}
-
-static int read_sysfs(struct memtide_attachments *all)
-{
-	DIR *dir = opendir(MEMTIDE_TIDE_SYSFS "/policies");
-	char folder[400], family[16];
-	struct dirent *file;
-	uint64_t id;
-	int r = 0;
-
-	while (dir && !r && (file = readdir(dir))) {
-		struct entry *entry;
-
-		if (!parse_name(file->d_name, family, &id))
-			continue;
-		entry = add_entry(all, family, id);
-		if (!entry) {
-			r = -ENOMEM;
-			continue;
-		}
-		snprintf(folder, sizeof(folder), MEMTIDE_TIDE_SYSFS "/policies/%s", file->d_name);
-		read_text(folder, "name", entry->shown.name, sizeof(entry->shown.name));
-		read_text(folder, "state", entry->shown.state, sizeof(entry->shown.state));
-		entry->shown.in_force = !strcmp(entry->shown.state, "attached");
-		read_counts(folder, &entry->shown);
-	}
-	if (dir)
-		closedir(dir);
-	return r;
+	snprintf(folder, sizeof(folder), MEMTIDE_TIDE_SYSFS "/policies/%s", name);
+	read_text(folder, "name", entry->shown.name, sizeof(entry->shown.name));
+	read_text(folder, "state", entry->shown.state, sizeof(entry->shown.state));
+	entry->shown.in_force = !strcmp(entry->shown.state, "attached");
+	read_counts(folder, &entry->shown);
 }
 
 /*
@@ -269,30 +277,6 @@ static void read_pin(struct memtide_attachments *all, struct entry *entry, const
 	close(fd);
 }
 
-static int read_pins(struct memtide_attachments *all)
-{
-	DIR *dir = opendir(MEMTIDE_PIN_DIRECTORY);
-	struct dirent *file;
-	char family[16];
-	uint64_t id;
-	int r = 0;
-
-	while (dir && !r && (file = readdir(dir))) {
-		struct entry *entry;
-
-		if (!parse_name(file->d_name, family, &id))
-			continue;
-		entry = add_entry(all, family, id);
-		if (entry)
-			read_pin(all, entry, file->d_name);
-		else
-			r = -ENOMEM;
-	}
-	if (dir)
-		closedir(dir);
-	return r;
-}
-
 int memtide_attachments_read(struct memtide_attachments **ret)
 {
 	struct memtide_attachments *all = calloc(1, sizeof(*all));
@@ -300,9 +284,9 @@ int memtide_attachments_read(struct memtide_attachments **ret)
 
 	policy_listen_to_libbpf();
 	if (!r)
-		r = read_sysfs(all);
+		r = read_folder(all, MEMTIDE_TIDE_SYSFS "/policies", read_sysfs);
 	if (!r)
-		r = read_pins(all);
+		r = read_folder(all, MEMTIDE_PIN_DIRECTORY, read_pin);
 	if (!r)
 		all->list = calloc(all->nr + 1, sizeof(*all->list));
 	if (r || !all->list) {
