@@ -9,6 +9,7 @@
 
 #include "domain-edit.h"
 #include "domain.h"
+#include "source-file.h"
 #include "unit.h"
 
 #define OURS	"/usr/libexec/memtide/qemu-system-x86_64"
@@ -254,17 +255,7 @@ static void test_facts(void **state)
 
 static char *read_domain(const char *name)
 {
-	char path[1024], *text = calloc(1, 65536);
-	FILE *file;
-
-	snprintf(path, sizeof(path), "%s/tests/unit/domains/%s", SOURCE_ROOT, name);
-	file = fopen(path, "r");
-	if (!file)
-		fail_msg("%s: %s", path, strerror(errno));
-	assert_non_null(text);
-	assert_true(fread(text, 1, 65535, file) > 0);
-	fclose(file);
-	return text;
+	return source_file("tests/unit/domains", name);
 }
 
 /* Where the device goes in each; NULL: there by hand. */

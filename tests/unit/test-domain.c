@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "domain.h"
+#include "source-file.h"
 
 #define POLICY(content)	\
 	"<metadata><memtide:policy xmlns:memtide='urn:memtide:policy:1'>" content "</memtide:policy></metadata>"
@@ -358,21 +359,6 @@ static void test_bounds(void **state)
  * Files
  */
 
-static char *read_file(const char *folder, const char *name)
-{
-	char path[1024], *text = calloc(1, 65536);
-	FILE *file;
-
-	snprintf(path, sizeof(path), "%s/%s", folder, name);
-	file = fopen(path, "r");
-	if (!file)
-		fail_msg("%s: %s", path, strerror(errno));
-	assert_non_null(text);
-	assert_true(fread(text, 1, 65535, file) > 0);
-	fclose(file);
-	return text;
-}
-
 static void test_examples(void **state)
 {
 	DIR *folder = opendir(SOURCE_ROOT "/libvirt-hooks/examples");
@@ -384,7 +370,7 @@ static void test_examples(void **state)
 	while ((entry = readdir(folder))) {
 		if (!strstr(entry->d_name, ".xml"))
 			continue;
-		text = read_file(SOURCE_ROOT "/libvirt-hooks/examples", entry->d_name);
+		text = source_file("libvirt-hooks/examples", entry->d_name);
 		assert_agrees(text);
 		free(text);
 		nr++;
@@ -396,7 +382,7 @@ static void test_examples(void **state)
 /* What docs/domain-xml.md shows as XML. */
 static void test_documentation(void **state)
 {
-	char *text = read_file(SOURCE_ROOT, "docs/domain-xml.md"), *block = text, *end;
+	char *text = source_file("docs", "domain-xml.md"), *block = text, *end;
 	size_t nr = 0;
 
 	while ((block = strstr(block, "```xml\n"))) {
