@@ -56,7 +56,7 @@ static void cgroup_path(char *path, size_t size, const char *name, const char *f
 	snprintf(path, size, ROOT "%s%s%s%s", *name ? "/" : "", name, file ? "/" : "", file ? file : "");
 }
 
-int memtide_cgroup_write(const char *name, const char *file, const char *value)
+int cgroup_write(const char *name, const char *file, const char *value)
 {
 	char path[256];
 
@@ -90,6 +90,12 @@ int cgroup_remove(const char *name)
 
 	cgroup_path(path, sizeof(path), name, NULL);
 	return rmdir(path) ? -errno : 0;
+}
+
+void cgroups_remove(const char *const *names, size_t nr)
+{
+	while (nr)
+		cgroup_remove(names[--nr]);
 }
 
 uint64_t cgroup_id(const char *name)
@@ -250,7 +256,7 @@ int tenant_move(struct tenant *t, const char *name)
 	char pid[16];
 
 	snprintf(pid, sizeof(pid), "%d", t->pid);
-	return memtide_cgroup_write(name, "cgroup.procs", pid);
+	return cgroup_write(name, "cgroup.procs", pid);
 }
 
 /* Room for a tenant's memory, or MAP_FAILED. */
@@ -344,6 +350,14 @@ void tenant_stop(struct tenant *t)
 			waitpid(t->pid, NULL, 0);
 	}
 	free(t);
+}
+
+void tenants_stop(struct tenant **tenants, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++) {
+		tenant_stop(tenants[i]);
+		tenants[i] = NULL;
+	}
 }
 
 int tenant_fill(struct tenant *t, unsigned int first, unsigned int count, uint64_t seed)

@@ -22,9 +22,11 @@ struct tenant;
 /* Makes the folder of a cgroup below the tests' own, with the memory controller.  -EEXIST is fine. */
 int cgroup_make(const char *name);
 int cgroup_remove(const char *name);
+/* All of them that are there, the last one first. */
+void cgroups_remove(const char *const *names, size_t nr);
 /* Its id, as policies say it; zero if there is none. */
 uint64_t cgroup_id(const char *name);
-int memtide_cgroup_write(const char *name, const char *file, const char *value);
+int cgroup_write(const char *name, const char *file, const char *value);
 /* What its memory.policies says of family @family. */
 void cgroup_policy(const char *name, const char *family, char *ret_text, size_t size);
 
@@ -36,6 +38,8 @@ int tenant_start_huge(const char *name, struct tenant **ret_tenant);
 int tenant_fork(struct tenant *tenant, struct tenant **ret_child);
 /* NULL is fine. */
 void tenant_stop(struct tenant *tenant);
+/* Each of them, of which NULL is left. */
+void tenants_stop(struct tenant **tenants, size_t nr);
 int tenant_move(struct tenant *tenant, const char *name);
 
 /* Writes pages @first and on: page i gets the content @seed + i.  Seed zero: all zero. */

@@ -83,7 +83,7 @@ static void test_cgroup_needs_the_memory_controller(void **state)
 {
 	assert_int_equal(cgroup_make("red/inner"), 0);
 	assert_int_equal(hook("ksm-minimal", cgroup_id("red/inner"), 1, &first), -EOPNOTSUPP);
-	assert_int_equal(memtide_cgroup_write("red", "cgroup.subtree_control", "+memory"), 0);
+	assert_int_equal(cgroup_write("red", "cgroup.subtree_control", "+memory"), 0);
 	assert_int_equal(hook("ksm-minimal", cgroup_id("red/inner"), 1, &first), 0);
 }
 
@@ -144,7 +144,7 @@ static void open_cgroup(const char *group)
 
 static void test_the_nearest_holds_and_is_shown(void **state)
 {
-	assert_int_equal(memtide_cgroup_write("red", "cgroup.subtree_control", "+memory"), 0);
+	assert_int_equal(cgroup_write("red", "cgroup.subtree_control", "+memory"), 0);
 	assert_int_equal(cgroup_make("red/inner"), 0);
 	open_cgroup("red");
 	open_cgroup("red/inner");

@@ -44,10 +44,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	for (int i = 0; i < 2; i++) {
-		tenant_stop(tenant[i]);
-		tenant[i] = NULL;
-	}
+	tenants_stop(tenant, 2);
 	hook_drop(&policy);
 	return ksmd_settle();
 }

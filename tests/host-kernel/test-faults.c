@@ -47,10 +47,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	for (int i = 0; i < TENANTS; i++) {
-		tenant_stop(tenant[i]);
-		tenant[i] = NULL;
-	}
+	tenants_stop(tenant, TENANTS);
 	hook_drop(&other);
 	for (int i = 0; i < 2; i++)
 		hook_drop(&hooks[i]);

@@ -42,10 +42,7 @@ static int setup(void **state)
 /* Domains are sticky: cgroups are made anew for each test. */
 static int teardown(void **state)
 {
-	for (int i = 0; i < TENANTS_MAX; i++) {
-		tenant_stop(tenant[i]);
-		tenant[i] = NULL;
-	}
+	tenants_stop(tenant, TENANTS_MAX);
 	for (int i = 0; i < HOOKS_MAX; i++)
 		hook_drop(&hooks[i]);
 	return ksmd_settle();
@@ -230,7 +227,7 @@ static void test_children_inherit(void **state)
 
 static void test_policy_of_a_parent_holds(void **state)
 {
-	assert_int_equal(memtide_cgroup_write("red", "cgroup.subtree_control", "+memory"), 0);
+	assert_int_equal(cgroup_write("red", "cgroup.subtree_control", "+memory"), 0);
 	assert_int_equal(cgroup_make("red/inner"), 0);
 	attach(0, "red", RED);
 	start(0, "red/inner");
@@ -249,12 +246,9 @@ static void test_policy_of_a_parent_holds(void **state)
 	merge();
 	assert_all_share(0, 1);
 	assert_true(ksmd_domain(RED, "sharing") > 0);
-	for (int i = 0; i < 3; i++) {
-		tenant_stop(tenant[i]);
-		tenant[i] = NULL;
-	}
+	tenants_stop(tenant, 3);
 	assert_int_equal(cgroup_remove("red/inner"), 0);
-	assert_int_equal(memtide_cgroup_write("red", "cgroup.subtree_control", "-memory"), 0);
+	assert_int_equal(cgroup_write("red", "cgroup.subtree_control", "-memory"), 0);
 }
 
 static void test_opened_by_name(void **state)

@@ -37,10 +37,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	for (int i = 0; i < 2; i++) {
-		tenant_stop(tenant[i]);
-		tenant[i] = NULL;
-	}
+	tenants_stop(tenant, 2);
 	hook_drop(&policy);
 	return ksmd_settle();
 }
@@ -152,10 +149,7 @@ static void test_an_mm_that_exits_is_never_skipped(void **state)
 	assert_true(ksmd_value("pages_sharing") > before);
 	steering->visit = 0;
 	passes(1);
-	for (int i = 0; i < 2; i++) {
-		tenant_stop(tenant[i]);
-		tenant[i] = NULL;
-	}
+	tenants_stop(tenant, 2);
 	assert_int_equal(ksmd_settle(), 0);
 	assert_int_equal(ksmd_domain(DOMAIN, "sharing"), 0);
 	assert_int_equal(ksmd_domain(DOMAIN, "shared"), 0);

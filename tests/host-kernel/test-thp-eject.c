@@ -41,28 +41,19 @@ static struct tenant *tenant[2];
 static struct hook policy;
 static struct thp_steering *steering;
 
-static void remove_groups(void)
-{
-	for (unsigned int i = GROUPS; i; i--)
-		cgroup_remove(groups[i - 1]);
-}
-
 static int setup(void **state)
 {
-	remove_groups();
-	if (khugepaged_run() || cgroup_make("slice") || memtide_cgroup_write("slice", "cgroup.subtree_control", "+memory"))
+	cgroups_remove(groups, GROUPS);
+	if (khugepaged_run() || cgroup_make("slice") || cgroup_write("slice", "cgroup.subtree_control", "+memory"))
 		return -1;
 	return cgroup_make("slice/vm") || cgroup_make("slice/other") ? -1 : 0;
 }
 
 static int teardown(void **state)
 {
-	for (int i = 0; i < 2; i++) {
-		tenant_stop(tenant[i]);
-		tenant[i] = NULL;
-	}
+	tenants_stop(tenant, 2);
 	hook_drop(&policy);
-	remove_groups();
+	cgroups_remove(groups, GROUPS);
 	return settings_restore();
 }
 
@@ -104,13 +95,13 @@ static void assert_ejected(unsigned int kind, const char *words)
 /* More than there is room for in @group, where the limit is: the tenant does not survive that. */
 static void run_out_of_memory(int i, const char *group)
 {
-	assert_int_equal(memtide_cgroup_write(group, "memory.max", TOO_LITTLE), 0);
+	assert_int_equal(cgroup_write(group, "memory.max", TOO_LITTLE), 0);
 	kernel_file_write("/dev/kmsg", KERNEL_LOG_LEVEL KERNEL_LOG_MEANT);
 	assert_int_equal(tenant_fill(tenant[i], 0, TENANT_PAGES, SEED), -EPIPE);
 	kernel_file_write("/dev/kmsg", KERNEL_LOG_LEVEL KERNEL_LOG_OVER);
 	tenant_stop(tenant[i]);
 	tenant[i] = NULL;
-	assert_int_equal(memtide_cgroup_write(group, "memory.max", "max"), 0);
+	assert_int_equal(cgroup_write(group, "memory.max", "max"), 0);
 }
 
 static void test_by_file(void **state)

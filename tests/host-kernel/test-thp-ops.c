@@ -55,10 +55,7 @@ static int teardown(void **state)
 {
 	int r = steering->senseless ? -1 : 0;
 
-	for (int i = 0; i < 2; i++) {
-		tenant_stop(tenant[i]);
-		tenant[i] = NULL;
-	}
+	tenants_stop(tenant, 2);
 	hook_drop(&policy);
 	return settings_restore() ? -1 : r;
 }

@@ -59,11 +59,11 @@ static void test_follows_pressure(void **state)
 	if (access("/proc/pressure/memory", F_OK))
 		skip();
 	assert_true(is_huge());
-	assert_int_equal(memtide_cgroup_write(GROUP, "memory.high", HIGH), 0);
+	assert_int_equal(cgroup_write(GROUP, "memory.high", HIGH), 0);
 	while (is_huge())
 		assert_true(tries++ < STALLED_TRIES);
 	assert_true(hook_count("thp", cgroup_id(GROUP), "narrowed") > 0);
-	assert_int_equal(memtide_cgroup_write(GROUP, "memory.high", "max"), 0);
+	assert_int_equal(cgroup_write(GROUP, "memory.high", "max"), 0);
 	/* not at once */
 	assert_false(is_huge());
 	for (tries = 0; !is_huge(); tries++) {

@@ -24,28 +24,20 @@ static const char *const groups[] = { "slice", "slice/vm", "slice/late", "other"
 static struct tenant *tenant[2];
 static struct hook policy[2];
 
-static void remove_groups(void)
-{
-	for (unsigned int i = GROUPS; i; i--)
-		cgroup_remove(groups[i - 1]);
-}
-
 static int setup(void **state)
 {
-	remove_groups();
-	if (khugepaged_run() || cgroup_make("slice") || memtide_cgroup_write("slice", "cgroup.subtree_control", "+memory"))
+	cgroups_remove(groups, GROUPS);
+	if (khugepaged_run() || cgroup_make("slice") || cgroup_write("slice", "cgroup.subtree_control", "+memory"))
 		return -1;
 	return cgroup_make("slice/vm") || cgroup_make("other") ? -1 : 0;
 }
 
 static int teardown(void **state)
 {
-	for (int i = 0; i < 2; i++) {
-		tenant_stop(tenant[i]);
-		tenant[i] = NULL;
+	tenants_stop(tenant, 2);
+	for (int i = 0; i < 2; i++)
 		hook_drop(&policy[i]);
-	}
-	remove_groups();
+	cgroups_remove(groups, GROUPS);
 	return settings_restore();
 }
 
