@@ -84,4 +84,16 @@ struct VirtIOTide {
 /* Whether the main loop waits for pages.call and raises the interrupt. */
 void virtio_tide_call_handler(VirtIOTide *tide, bool on);
 
+/* Of the device, for its queues.  Counters as they are now, @notify: the controller is told of it. */
+void virtio_tide_publish(VirtIOTide *s, bool notify);
+/* Tells guest and controller of a change.  Returns whether gives and reports fail for now. */
+bool virtio_tide_update_inhibited(VirtIOTide *s);
+/* The host has failed to drop memory, and would fail again. */
+void virtio_tide_discard_has_failed(VirtIOTide *s);
+
+/* virtio-tide-queues.c: the bottom half, and what is begun of each queue is given up. */
+void virtio_tide_work(void *opaque);
+void virtio_tide_batch_drop(VirtIOTide *s);
+void virtio_tide_report_drop(VirtIOTide *s);
+
 #endif
