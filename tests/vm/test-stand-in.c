@@ -15,13 +15,13 @@
 #define UUID_B	"42424242-4242-4242-4242-424200000002"
 
 /* Domain b, without a device, runs as process @pid. */
-static void run_plain(struct fixture *f, pid_t pid)
+static void run_plain(pid_t pid)
 {
 	struct hook_domain plain = b;
 
 	plain.no_device = 1;
 	assert_hook(&plain, "prepare", 0);
-	write_pid(f, "b", pid);
+	write_pid("b", pid);
 	assert_hook(&plain, "started", 0);
 }
 
@@ -64,7 +64,7 @@ static void test_who_may(void **state)
 	/* nobody knows of the domain */
 	assert_int_equal(start_stand_in(f, 0, &words), -ESRCH);
 	assert_string_equal(words.text, "no domain of this UUID is known to run");
-	run_plain(f, pid);
+	run_plain(pid);
 	if (!geteuid()) {
 		/* a QEMU of another VM, say */
 		snprintf(path, sizeof(path), "%s", controller_vmm_socket(f->controller));
@@ -84,7 +84,7 @@ static void test_from_start_to_end(void **state)
 	struct fixture *f = start(CONFIG("4G"));
 	pid_t pid = start_process();
 
-	run_plain(f, pid);
+	run_plain(pid);
 	assert_int_equal(status_number(f, "charged"), RAM);
 	assert_int_equal(start_stand_in(f, 0, NULL), 0);
 	assert_vm_text(f, "device", "virtio-balloon");
@@ -124,7 +124,7 @@ static void test_set_by_hand(void **state)
 	struct fixture *f = start(CONFIG("4G"));
 	pid_t pid = start_process();
 
-	run_plain(f, pid);
+	run_plain(pid);
 	assert_int_equal(start_stand_in(f, 0, NULL), 0);
 	peer_set_needs(f->peer[1], 64 * MIB);
 	vm_call(f, "vm.set", 160 * MIB);
@@ -152,7 +152,7 @@ static void test_released(void **state)
 	struct fixture *f = start(CONFIG("4G"));
 	pid_t pid = start_process();
 
-	run_plain(f, pid);
+	run_plain(pid);
 	assert_int_equal(start_stand_in(f, 0, NULL), 0);
 	vm_call(f, "vm.release", 0);
 	peer_kill(f->peer[1]);
