@@ -31,7 +31,7 @@ host_run() {
 		-serial "file:$run/host.log" -device virtio-serial-pci \
 		-chardev "stdio,id=console,signal=off" -device virtconsole,chardev=console "${extra[@]}" \
 		-kernel "$KERNEL_IMAGE/bzImage" \
-		-append "console=ttyS0 loglevel=5 panic=-1 mitigations=off root=rootfs rootfstype=9p ro \
+		-append "console=ttyS0 loglevel=5 panic=-1 mitigations=off ramdisk_size=524288 root=rootfs rootfstype=9p ro \
 rootflags=trans=virtio,version=9p2000.L,cache=loose,msize=262144 init=$REPO/tests/lab/host-init" ||
 		say "the host's QEMU ended with status $?"
 	if [ ! -f "$run/status" ]; then

@@ -16,6 +16,8 @@
 #include <cmocka.h>
 
 #include "apart.h"
+#include "cgroup.h"
+#include "swap.h"
 #include "world.h"
 
 #define POLICY								\
@@ -174,6 +176,124 @@ static void test_set_by_hand(void **state)
 	assert_true(balloon_is(0) > 300 * MIB);
 }
 
+/*
+ * Without a balloon
+ */
+
+static bool swaps;
+
+static uint64_t cgroup_number(int i, const char *file)
+{
+	json_t *vm = controller_vm(world.controller, domain_name(world.domain[i]));
+	const char *cgroup = json_string_value(json_object_get(vm, "cgroup"));
+	uint64_t value = 0;
+
+	assert_non_null(cgroup);
+	assert_int_equal(memtide_cgroup_read(cgroup, file, &value), 0);
+	json_decref(vm);
+	return value;
+}
+
+/* Nothing in the guest can be asked: what it does not use is swapped out, and comes back when it is touched. */
+static void test_reclaim(void **state)
+{
+	uint64_t usable;
+
+	world_open(2, NULL);
+	if (!world_enforces()) {
+		print_message("needs cgroup v2 with the memory controller: run this through ./lab test libvirt\n");
+		skip();
+	}
+	assert_int_equal(swap_on(), 0);
+	swaps = true;
+	define_plain(0, "alpha", false, POLICY);
+	world_wait_managed(0);
+	assert_true(text_has(0, "device", "memory.reclaim"));
+	assert_int_equal(vm_ask(domain_vm(world.domain[0]), NULL, "fill %llu", USED), 0);
+	WAIT_FOR(world_number(0, "usable") >= USED);
+	world_start(1, POLICY);
+	use_more_and_more(1, USED);
+	usable = world_number(0, "usable");
+	assert_true(usable < USED);
+	assert_true(cgroup_number(0, "memory.swap.current") > 0);
+	/* for as long as it needs */
+	assert_int_equal(vm_ask(domain_vm(world.domain[1]), NULL, "keep 0"), 0);
+	assert_int_equal(vm_ask(domain_vm(world.domain[0]), NULL, "check"), 0);
+	assert_int_equal(domain_destroy(world.domain[0]), 0);
+}
+
+static int close_and_swap_off(void **state)
+{
+	int r = world_close(state);
+
+	if (swaps && swap_off())
+		r = -1;
+	swaps = false;
+	return r;
+}
+
+/*
+ * By hand, of a VM with a device
+ */
+
+/* What `virsh memtune --soft-limit` does. */
+static void set_soft_limit(int i, uint64_t bytes)
+{
+	virDomainPtr domain = lookup(i);
+	virTypedParameterPtr params = NULL;
+	int nparams = 0, max = 0;
+
+	assert_int_equal(virTypedParamsAddULLong(&params, &nparams, &max, VIR_DOMAIN_MEMORY_SOFT_LIMIT, bytes >> 10), 0);
+	assert_int_equal(virDomainSetMemoryParameters(domain, params, nparams, VIR_DOMAIN_AFFECT_LIVE), 0);
+	virTypedParamsFree(params, nparams);
+	virDomainFree(domain);
+}
+
+static void test_limit_by_hand(void **state)
+{
+	world_open(2, NULL);
+	if (!world_enforces()) {
+		print_message("needs cgroup v2 with the memory controller: run this through ./lab test libvirt\n");
+		skip();
+	}
+	world_start(0, POLICY);
+	WAIT_FOR(world_is_settled());
+	set_soft_limit(0, 600 * MIB);
+	/* seen when memtided wants to change it */
+	assert_int_equal(controller_call(world.controller, "vm.set",
+					 json_pack("{s:s, s:I}", "vm", "alpha", "maximum", (json_int_t)(320 * MIB)), NULL), 0);
+	WAIT_FOR(world_state_is(0, "released"));
+	assert_true(text_has(0, "why", "memory.high was set to 600 MiB"));
+	assert_int_equal(cgroup_number(0, "memory.high"), 600 * MIB);
+	call("vm.adopt", 0);
+	world_wait_managed(0);
+	assert_int_equal(controller_call(world.controller, "vm.set",
+					 json_pack("{s:s, s:I}", "vm", "alpha", "maximum", (json_int_t)(320 * MIB)), NULL), 0);
+	WAIT_FOR(cgroup_number(0, "memory.high") < 600 * MIB);
+	assert_true(world_state_is(0, "managed"));
+}
+
+/* A VM with both: the balloon is the administrator's. */
+static void test_balloon_beside_device(void **state)
+{
+	struct vm_options o = {
+		.name = "alpha", .memory_bytes = WORLD_RAM, .tide = true, .balloon = true,
+		.modules = "virtio_tide,virtio_balloon",
+	};
+
+	world_open(2, NULL);
+	o.vmm_socket = controller_vmm_socket(world.controller);
+	assert_int_equal(domain_define(world.libvirtd, &o, POLICY, &world.domain[0]), 0);
+	assert_int_equal(domain_start(world.domain[0]), 0);
+	world_wait_managed(0);
+	assert_true(text_has(0, "device", "virtio-tide"));
+	set_balloon(0, 384 * MIB);
+	WAIT_FOR(world_state_is(0, "released"));
+	assert_true(text_has(0, "why", "its balloon was set to 384 MiB"));
+	call("vm.adopt", 0);
+	world_wait_managed(0);
+}
+
 /* Who has no policy has not asked for anything. */
 static void test_no_policy(void **state)
 {
@@ -197,6 +317,9 @@ static int run(int argc, char **argv)
 		cmocka_unit_test_teardown(test_restarts, world_close),
 		cmocka_unit_test_teardown(test_set_by_hand, world_close),
 		cmocka_unit_test_teardown(test_no_policy, world_close),
+		cmocka_unit_test_teardown(test_reclaim, close_and_swap_off),
+		cmocka_unit_test_teardown(test_limit_by_hand, world_close),
+		cmocka_unit_test_teardown(test_balloon_beside_device, world_close),
 	};
 
 	cmocka_set_test_filter(argv[1]);

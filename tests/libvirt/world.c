@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -146,6 +147,11 @@ json_t *world_domain(int i)
 	}
 	json_decref(list);
 	return found;
+}
+
+bool world_enforces(void)
+{
+	return !access("/sys/fs/cgroup/cgroup.subtree_control", F_OK);
 }
 
 bool world_knows_not(int i)

@@ -56,6 +56,8 @@ bool world_state_is(int i, const char *state);
 json_t *world_domain(int i);
 /* An entry of memtided's log has these words. */
 bool world_has_noted(const char *words);
+/* VMs have cgroups of their own here, whose limits hold. */
+bool world_enforces(void);
 /* memtided knows of no such VM. */
 bool world_knows_not(int i);
 /* The charges are within the budget, no VM has less than its floor, and nothing is under way. */

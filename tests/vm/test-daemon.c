@@ -440,6 +440,9 @@ static void test_liar(void **state)
 		for (int i = 0; i < 2; i++)
 			assert_true(vm_number(f, names[i], "ceiling") >= 192 * MIB);
 	}
+	/* Nor has it kept the others from being asked how they are: they say so only then. */
+	for (int i = 0; i < 2; i++)
+		assert_in_range(vm_number(f, names[i], "stats_age_ms"), 0, 4000);
 	print_message("the liar is entitled to %" PRIu64 " MiB and has %" PRIu64 " MiB\n", entitled / MIB,
 		      vm_number(f, "c", "ceiling") / MIB);
 	/*

@@ -31,8 +31,9 @@
 /* Between attempts to reach memtided, and how long an answer of it is waited for. */
 #define CONNECT_MS	1000
 #define ANSWER_S	2
-/* A claim is for this part of the VM's RAM.  Once it has what it needs for so long, pressure is over. */
+/* A claim is for this part of the VM's RAM, and not made more often.  With what it needs for so long, pressure is over. */
 #define CLAIM_PART	16
+#define CLAIM_NS	NSEC_PER_SEC
 #define QUIET_NS	(5 * NSEC_PER_SEC)
 /* Balloon and cgroup go by pages: what is as close as this is there. */
 #define CLOSE_BYTES	(UINT64_C(256) << 10)
@@ -59,6 +60,7 @@ struct stand_in {
 	uint64_t asked;				/* of the means; 0: nothing yet */
 	bool pressed;
 	uint64_t pressed_ns;			/* when it last was */
+	uint64_t claimed_ns;			/* when memtided was last told */
 	bool known;				/* it has been looked at */
 };
 
@@ -208,7 +210,8 @@ static void see_pressure(struct stand_in *s, bool pressed, uint64_t now)
 	if (s->pressed)
 		s->stats.flags |= VIRTIO_TIDE_STATS_PRESSURE | VIRTIO_TIDE_STATS_BUSY;
 	/* What it may have already it takes without asking. */
-	if (pressed && s->wish.generation && s->usable + CLOSE_BYTES >= s->wish.ceiling) {
+	if (pressed && s->wish.generation && s->usable + CLOSE_BYTES >= s->wish.ceiling && now - s->claimed_ns >= CLAIM_NS) {
+		s->claimed_ns = now;
 		s->stats.pressure++;
 		put_event(s, VIRTIO_TIDE_EV_PRESSURE, s->ram / CLAIM_PART, VIRTIO_TIDE_URGENCY_RECLAIM);
 	} else if (before && !s->pressed) {

@@ -325,8 +325,11 @@ static void round_expired(struct loop_timer *timer)
 		round->triggers = 0;
 		return;
 	}
-	/* Pressure does not wait: relief has been before it and has asked whom it needed. */
-	if (!round->asked && !(round->triggers & 1u << BALANCE_PRESSURE) && ask_for_stats(manager)) {
+	/*
+	 * Pressure does not wait for answers: relief has been before it and has asked whom it needed.  They are for the next
+	 * round then, so that a guest that claims all the time does not keep the others from being seen.
+	 */
+	if (!round->asked && ask_for_stats(manager) && !(round->triggers & 1u << BALANCE_PRESSURE)) {
 		round->asked = true;
 		loop_timer_set(manager->loop, timer, begin + ANSWERS_NS);
 		return;
