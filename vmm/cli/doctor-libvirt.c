@@ -18,6 +18,7 @@
 #include "paths.h"
 
 #define QEMU_CONF	"/etc/libvirt/qemu.conf"
+#define AGENT		"memtide-agent"
 
 bool doctor_has_libvirt(void)
 {
@@ -86,8 +87,8 @@ static int64_t started(const char *pid)
 	return nsec(&now) - nsec(&boot) + (int64_t)ticks * (INT64_C(1000000000) / sysconf(_SC_CLK_TCK));
 }
 
-/* libvirt's daemon for QEMU, if it runs: its name, and when it was started. */
-static bool find_daemon(char *ret_name, size_t size, int64_t *ret_started)
+/* A process of one of these two names, if there is one: its name, and when it was started. */
+static bool find_process(const char *one, const char *other, char *ret_name, size_t size, int64_t *ret_started)
 {
 	DIR *proc = opendir("/proc");
 	struct dirent *entry;
@@ -100,7 +101,7 @@ static bool find_daemon(char *ret_name, size_t size, int64_t *ret_started)
 		snprintf(path, sizeof(path), "/proc/%.20s/comm", entry->d_name);
 		if (doctor_read(path, ret_name, size))
 			continue;
-		found = !strcmp(ret_name, "libvirtd") || !strcmp(ret_name, "virtqemud");
+		found = !strcmp(ret_name, one) || !strcmp(ret_name, other);
 		if (found)
 			*ret_started = started(entry->d_name);
 	}
@@ -115,7 +116,7 @@ static void check_daemon(struct doctor *doctor, const struct stat *hook)
 	char name[32], mend[100];
 	int64_t since = 0;
 
-	if (!find_daemon(name, sizeof(name), &since)) {
+	if (!find_process("libvirtd", "virtqemud", name, sizeof(name), &since)) {
 		doctor_find(doctor, "libvirtd", FINE, why, "", "libvirt's daemon does not run: it will find the hook");
 	} else if (since < nsec(&hook->st_ctim)) {
 		snprintf(mend, sizeof(mend), doctor_has_systemd() ? "systemctl restart %s (VMs go on)" :
@@ -127,15 +128,25 @@ static void check_daemon(struct doctor *doctor, const struct stat *hook)
 	}
 }
 
-void doctor_libvirt(struct doctor *doctor)
+static void check_agent(struct doctor *doctor)
+{
+	static const char why[] = "policies that are changed while domains run take effect through it, and it knows of "
+				  "domains that the hook has not told of";
+	char name[32];
+	int64_t since;
+
+	if (find_process(AGENT, AGENT, name, sizeof(name), &since))
+		doctor_find(doctor, "agent", FINE, why, "", AGENT " is running");
+	else
+		doctor_find(doctor, "agent", NOTE, why, doctor_has_systemd() ? "systemctl enable --now " AGENT :
+			    "start " AGENT, AGENT " is not running");
+}
+
+static void check_hook(struct doctor *doctor)
 {
 	static const char why[] = "it makes room for a VM before it starts, and reads the policy in its XML";
 	struct stat st;
 
-	if (!doctor_has_libvirt()) {
-		doctor_find(doctor, "hook", FINE, why, "", "no libvirt on this host");
-		return;
-	}
 	if (stat(MEMTIDE_HOOK_PATH, &st)) {
 		doctor_find(doctor, "hook", errno == EACCES ? UNKNOWN : NOTE, why, errno == EACCES ?
 			    "run memtide doctor as root" : "meson install, then start libvirt's daemon anew",
@@ -153,4 +164,15 @@ void doctor_libvirt(struct doctor *doctor)
 	else
 		doctor_find(doctor, "hook", FINE, why, "", "libvirt's hook %s is in place", MEMTIDE_HOOK_PATH);
 	check_daemon(doctor, &st);
+}
+
+void doctor_libvirt(struct doctor *doctor)
+{
+	if (!doctor_has_libvirt()) {
+		doctor_find(doctor, "hook", FINE, "libvirt's domains become known by a hook", "",
+			    "no libvirt on this host");
+		return;
+	}
+	check_hook(doctor);
+	check_agent(doctor);
 }
