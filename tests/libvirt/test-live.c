@@ -92,12 +92,15 @@ static void without_one_the_configuration_holds(void)
 	WAIT_FOR(world_number(0, "floor") == WORLD_FLOOR);
 }
 
-/* A letter each: memtided, the agent, libvirtd. */
+/* A letter each: memtided, which may also hang, the agent, libvirtd. */
 static void leave(char who)
 {
 	switch (who) {
 	case 'm':
 		controller_kill(world.controller);
+		break;
+	case 'h':
+		kill(controller_pid(world.controller), SIGSTOP);
 		break;
 	case 'a':
 		world_agent_down(SIGKILL);
@@ -116,6 +119,9 @@ static void come_back(char who)
 	switch (who) {
 	case 'm':
 		assert_int_equal(controller_restart(world.controller, NULL), 0);
+		break;
+	case 'h':
+		kill(controller_pid(world.controller), SIGCONT);
 		break;
 	case 'a':
 		world_agent_up();
@@ -137,7 +143,7 @@ static bool floor_is(unsigned int mib)
 
 static void change_while_somebody_is_away(void)
 {
-	static const char *const away[] = { "m", "a", "l", "ma", "am", "lm", "ml" };
+	static const char *const away[] = { "m", "h", "a", "l", "ma", "am", "lm", "ml" };
 
 	for (size_t i = 0; i < sizeof(away) / sizeof(away[0]); i++) {
 		unsigned int mib = i % 2 ? 224 : 208;

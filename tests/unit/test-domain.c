@@ -114,6 +114,21 @@ static void test_where_the_policy_is(void **state)
 		       "line 3, <floor>: is in no namespace: give it the prefix that its <policy> has");
 }
 
+/* Whatever its policy says, or cannot say. */
+static void test_limits_alone(void **state)
+{
+	static const char wrong[] = DOMAIN("<name>web1</name><memory unit='GiB'>4</memory>" POLICY("<memtide:flor/>"));
+	static const char worse[] = DOMAIN("<memory unit='parsec'>4</memory>" POLICY("<memtide:flor/>"));
+	struct memtide_domain domain;
+
+	assert_int_equal(read_domain(wrong, &domain), -EINVAL);
+	assert_int_equal(memtide_domain_read_limits(wrong, strlen(wrong), &domain, &errtext), 0);
+	assert_string_equal(domain.name, "web1");
+	assert_int_equal(domain.limits.memory.value, 4 * GIB);
+	assert_false(domain.has_policy);
+	assert_int_equal(memtide_domain_read_limits(worse, strlen(worse), &domain, &errtext), -EINVAL);
+}
+
 static void test_sizes(void **state)
 {
 	static const struct {
@@ -403,6 +418,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_where_the_policy_is),
+		cmocka_unit_test(test_limits_alone),
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_obstacles),
 		cmocka_unit_test(test_no_obstacles),
