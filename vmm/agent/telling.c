@@ -366,6 +366,12 @@ static int settle_all(struct agent *agent, struct memtide_errtext *errtext)
 	return later;
 }
 
+/* That memtided has gone is seen by its connection, and said there. */
+static bool has_gone(int error)
+{
+	return error == -ECONNRESET || error == -ECONNREFUSED || error == -ENOENT || error == -EPIPE;
+}
+
 static void time_to_tell(int timer, void *opaque)
 {
 	struct memtide_errtext errtext = { .text = "" };
@@ -378,7 +384,7 @@ static void time_to_tell(int timer, void *opaque)
 	r = tell_ended(agent, &errtext);
 	r = r ?: look_for_strays(agent, &errtext);
 	r = r ?: settle_all(agent, &errtext);
-	if (r && r != -EBUSY && !agent->telling.stuck)
+	if (r && r != -EBUSY && !has_gone(r) && !agent->telling.stuck)
 		log_warning("%s; it is told later what has changed", errtext.text);
 	agent->telling.stuck = r && r != -EBUSY;
 	if (r)
