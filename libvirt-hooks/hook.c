@@ -34,9 +34,11 @@
 
 /* Until the configuration says how long it may be. */
 #define TIME_MS		5000
-/* Making room may take this part of the time limit: the answer and the log come after it. */
-#define ROOM_NUMERATOR	3
-#define ROOM_DENOMINATOR	4
+/* The time limit is divided into so many parts, see operations[]. */
+#define PARTS		5
+/* What asking memtided may take of the time that there is, and making room of that: logging and answering come after. */
+#define ASKING(ms)	((ms) * 4 / 5)
+#define ROOM(ms)	((ms) * 5 / 6)
 
 struct hook {
 	const char *guest;
@@ -194,7 +196,7 @@ static void run_prepare(const struct hook *hook)
 	now_ms = memtide_call_now_ms();
 	now_ms = now_ms < hook->until_ms ? hook->until_ms - now_ms : 0;
 	if (ask(hook, "domain.prepare", json_pack("{s:o, s:I}", "domain", memtide_domain_to_json(&domain), "time_ms",
-						  (json_int_t)(now_ms * ROOM_NUMERATOR / ROOM_DENOMINATOR)), &result))
+						  (json_int_t)ROOM(now_ms)), &result))
 		return;
 	take_verdict(hook, result);
 	json_decref(result);
@@ -251,17 +253,21 @@ static void run_release(const struct hook *hook)
 	tell_gone(hook, "domain.release");
 }
 
-/* What is not here is of no interest: start, migrate, restore, and whatever a later libvirt has. */
+/*
+ * What is not here is of no interest: start, migrate, restore, and whatever a later libvirt has.  A start calls two of
+ * them, and so does an end: the time limit is for both together.  Only prepare has somebody else to wait for.
+ */
 static const struct {
 	const char *operation;
+	unsigned int parts;	/* of PARTS, of the time limit */
 	void (*run)(const struct hook *hook);
 } operations[] = {
-	{ "prepare", run_prepare },
-	{ "started", run_started },
-	{ "reconnect", run_reconnect },
-	{ "attach", run_reconnect },
-	{ "stopped", run_stopped },
-	{ "release", run_release },
+	{ "prepare", 4, run_prepare },
+	{ "started", 1, run_started },
+	{ "reconnect", 5, run_reconnect },
+	{ "attach", 5, run_reconnect },
+	{ "stopped", 3, run_stopped },
+	{ "release", 2, run_release },
 };
 
 /*
@@ -306,6 +312,7 @@ static void read_config(struct hook *hook)
 int main(int argc, char **argv)
 {
 	struct hook hook = { .guest = argc > 1 ? argv[1] : "", .operation = argc > 2 ? argv[2] : "" };
+	uint64_t most_ms;
 	sigset_t alarm;
 
 	openlog("memtide-libvirt-hook", LOG_PID | LOG_PERROR, LOG_DAEMON);
@@ -317,9 +324,10 @@ int main(int argc, char **argv)
 			continue;
 		limit_time(TIME_MS);
 		read_config(&hook);
-		limit_time(hook.config.hook_ms);
+		most_ms = hook.config.hook_ms * operations[i].parts / PARTS;
+		limit_time(most_ms);
 		/* Less, so that there is time to say why, also where the machine is busy. */
-		hook.until_ms = memtide_call_now_ms() + hook.config.hook_ms * 4 / 5;
+		hook.until_ms = memtide_call_now_ms() + ASKING(most_ms);
 		operations[i].run(&hook);
 		memtide_config_free(&hook.config);
 	}

@@ -293,64 +293,6 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_metadata),
 		cmocka_unit_test(test_wrong_metadata),
 		cmocka_unit_test(test_end_of_an_earlier_run),
-/* Who has read the XML says what is wrong in it, and nothing changes. */
-static void test_wrong_metadata(void **state)
-{
-	static const char words[] = "line 7, <flor>: not known";
-	struct fixture *f = start(CONFIG("1G"));
-	json_t *log, *entry;
-	bool noted = false;
-	size_t i;
-
-	assert_hook(&a, "prepare", 0);
-	start_peer(f, 0);
-	json_decref(call(f, "domain.metadata", json_pack("{s:s, s:s}", "uuid", "42424242-4242-4242-4242-424200000001",
-							 "error", words)));
-	assert_policy_of_a(f);
-	log = call(f, "log", NULL);
-	json_array_foreach(json_object_get(log, "entries"), i, entry)
-		noted |= !strcmp(text(entry, "vm"), "a") && strstr(text(entry, "message"), words);
-	json_decref(log);
-	assert_true(noted);
-	stop(f);
-}
-
-static bool is_stopped(struct fixture *f, pid_t pid)
-{
-	json_t *result = call(f, "domain.stopped", json_pack("{s:s, s:i}", "uuid", "42424242-4242-4242-4242-424200000001",
-							     "pid", (int)pid));
-	bool known = json_is_true(json_object_get(result, "known"));
-
-	json_decref(result);
-	return known;
-}
-
-/* Who hears of an end late, when the domain starts again or runs, does not end that. */
-static void test_end_of_an_earlier_run(void **state)
-{
-	struct fixture *f = start(CONFIG("1G"));
-	pid_t pid;
-	json_t *shown;
-
-	assert_hook(&a, "prepare", 0);
-	assert_false(is_stopped(f, 0));
-	assert_false(is_stopped(f, getpid()));
-	assert_phase(f, "a", "prepared");
-	start_peer(f, 0);
-	assert_hook(&a, "started", 0);
-	shown = call(f, "domain.show", json_pack("{s:s}", "uuid", "42424242-4242-4242-4242-424200000001"));
-	assert_string_equal(text(shown, "phase"), "running");
-	assert_false(json_is_true(json_object_get(shown, "changing")));
-	pid = (pid_t)number(shown, "pid");
-	json_decref(shown);
-	assert_false(is_stopped(f, 0));
-	assert_false(is_stopped(f, pid + 1));
-	assert_phase(f, "a", "running");
-	assert_true(is_stopped(f, pid));
-	assert_int_equal(nr_domains(f), 0);
-	stop(f);
-}
-
 	};
 
 	signal(SIGPIPE, SIG_IGN);

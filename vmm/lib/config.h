@@ -16,8 +16,8 @@
  *	dry-run = no			decide and log, but do nothing
  *	floor-admission = refuse	a VM is started whose floor does not fit the budget any more: "refuse" it, or "warn"
  *					and cut the floor to what is left
- *	hook-time = 5s			how long the libvirt hook may take at most, 100ms to 60s; most of it is for making
- *					room before a VM starts
+ *	hook-time = 5s			how much longer a start, or an end, may take for the libvirt hook, 100ms to 60s;
+ *					about half of it is for making room before a VM starts
  *	state-directory = /var/lib/memtide	what has to outlive the daemon: domains that run, numbers of tenants
  *	machine-cgroup = auto		the cgroup that libvirt's VMs are in, closed to KSM by default as soon as there is a
  *					VM with a tenant or <ksm>: a folder, "auto", or "none" to leave it open
