@@ -30,7 +30,8 @@
 #define MACHINE_CGROUPS	"/sys/fs/cgroup/{,*/}machine"
 
 static const char *const folders[] = {
-	"/etc/libvirt", "/var/lib/libvirt", "/var/cache/libvirt", "/var/log/libvirt", "/run/libvirt", "/run/memtide",
+	"/etc/libvirt", "/var/lib/libvirt", "/var/cache/libvirt", "/var/log/libvirt", "/run/libvirt", "/etc/memtide",
+	"/run/memtide",
 };
 #define NR_FOLDERS	(sizeof(folders) / sizeof(folders[0]))
 

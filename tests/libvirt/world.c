@@ -14,6 +14,7 @@
 
 #include "apart.h"
 #include "memtide-agent.h"
+#include "paths.h"
 #include "world.h"
 
 #define MEMTIDE_FOLDER	"/run/memtide"
@@ -42,6 +43,8 @@ void world_open(int vms, const char *more)
 		 "floor = %lluM\nstart = %lluM\n%s", (unsigned long long)(vms * WORLD_VM_BUDGET / MIB),
 		 (unsigned long long)(WORLD_FLOOR / MIB), (unsigned long long)(START / MIB), more ? more : "");
 	assert_int_equal(controller_start_in(MEMTIDE_FOLDER, config, &world.controller), 0);
+	/* where the hook looks */
+	assert_int_equal(symlink(controller_config(world.controller), MEMTIDE_CONFIG_PATH), 0);
 	assert_int_equal(libvirtd_start(&world.libvirtd), 0);
 	world_agent_up();
 }
@@ -90,10 +93,25 @@ int world_close(void **state)
 		r = -1;
 	if (libvirtd_stop(world.libvirtd))
 		r = -1;
+	if (world.controller)
+		unlink(MEMTIDE_CONFIG_PATH);
 	if (controller_stop(world.controller))
 		r = -1;
 	world = (struct world){ .controller = NULL };
 	return r;
+}
+
+bool world_is_emulated(void)
+{
+	FILE *f = fopen("/proc/cpuinfo", "re");
+	bool found = false;
+	char line[1024];
+
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = !strncmp(line, "model name", 10) && strstr(line, "TCG");
+	if (f)
+		fclose(f);
+	return found;
 }
 
 uint64_t world_number(int i, const char *key)

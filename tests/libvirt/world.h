@@ -49,6 +49,12 @@ void world_wait_managed(int i);
 /* For cmocka's teardown, also after a test that failed half way: ends everything. */
 int world_close(void **state);
 
+/*
+ * Whether the CPU is emulated, as the nested host's is on a machine without nested virtualisation: everything takes ten and
+ * more times as long there, and what is said of real CPUs is not about it.
+ */
+bool world_is_emulated(void);
+
 /* A number of what memtided's status says of domain @i: "ceiling", ... */
 uint64_t world_number(int i, const char *key);
 bool world_state_is(int i, const char *state);

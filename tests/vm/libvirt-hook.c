@@ -13,7 +13,7 @@
 #include "peer.h"
 
 char hook_output[4096];
-uint64_t hook_took_ms;
+uint64_t hook_took_ms, hook_took_ns;
 const char *hook_config, *hook_run;
 
 char *hook_xml(const struct hook_domain *domain)
@@ -73,7 +73,8 @@ int hook_call_bytes(const char *name, const char *operation, const char *xml, si
 	hook_output[used] = '\0';
 	close(out[0]);
 	waitpid(pid, &status, 0);
-	hook_took_ms = (peer_now_ns() - begin) / 1000000;
+	hook_took_ns = peer_now_ns() - begin;
+	hook_took_ms = hook_took_ns / 1000000;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 

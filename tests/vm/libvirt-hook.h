@@ -23,7 +23,7 @@ char *hook_xml(const struct hook_domain *domain);
 
 /* What the last call printed, and how long it took. */
 extern char hook_output[4096];
-extern uint64_t hook_took_ms;
+extern uint64_t hook_took_ms, hook_took_ns;
 
 /* The configuration that it reads, and the folder with process ids. */
 extern const char *hook_config;
