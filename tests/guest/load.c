@@ -48,11 +48,6 @@ static uint64_t now_ns(void)
 	return t.tv_sec * 1000000000ULL + t.tv_nsec;
 }
 
-static uint64_t pattern(uint64_t region, uint64_t page)
-{
-	return (region << 48 ^ page) * 0x9e3779b97f4a7c15ULL | 1;
-}
-
 int fill_memory(uint64_t bytes, uint64_t *ret_ns)
 {
 	struct region *r = &regions[nr_regions];
@@ -67,7 +62,7 @@ int fill_memory(uint64_t bytes, uint64_t *ret_ns)
 	r->bytes = bytes;
 	start = now_ns();
 	for (uint64_t page = 0; page < bytes / PAGE; page++)
-		r->start[page * PAGE / 8] = pattern(nr_regions, page);
+		r->start[page * PAGE / 8] = fill_word(nr_regions, page);
 	*ret_ns = now_ns() - start;
 	nr_regions++;
 	return 0;
@@ -77,7 +72,7 @@ int check_memory(uint64_t *ret_offset)
 {
 	for (unsigned int i = 0; i < nr_regions; i++) {
 		for (uint64_t page = 0; page < regions[i].bytes / PAGE; page++) {
-			if (regions[i].start[page * PAGE / 8] != pattern(i, page)) {
+			if (regions[i].start[page * PAGE / 8] != fill_word(i, page)) {
 				*ret_offset = page * PAGE;
 				return -EIO;
 			}

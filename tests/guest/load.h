@@ -10,6 +10,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* What page @page of fill number @fill begins with; the rest of it is zero.  The same in every guest. */
+static inline uint64_t fill_word(uint64_t fill, uint64_t page)
+{
+	return (fill << 48 ^ page) * 0x9e3779b97f4a7c15ULL | 1;
+}
+
 /* Maps and fills @bytes more with a pattern.  Returns 0 and the time it took, or -ENOMEM. */
 int fill_memory(uint64_t bytes, uint64_t *ret_ns);
 /* Compares everything that fill_memory() filled.  Returns 0, or -EIO and the first wrong offset. */

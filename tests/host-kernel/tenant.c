@@ -3,7 +3,6 @@
  * The process behind a tenant reads commands from a socket and answers with a number each.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "frames.h"
 #include "kernel-file.h"
 #include "tenant.h"
 
@@ -24,10 +24,6 @@
 #define WORDS		(PAGE / sizeof(uint64_t))
 #define SIZE		(TENANT_PAGES * PAGE)
 #define HUGE_SIZE	(TENANT_HUGE_PAGES * PAGE)
-
-/* From the kernel's Documentation/admin-guide/mm/pagemap.rst. */
-#define PM_PRESENT	(1ULL << 63)
-#define PM_PFN		((1ULL << 55) - 1)
 
 enum op {
 	OP_FILL,
@@ -404,26 +400,6 @@ uint64_t tenant_huge(const struct tenant *t)
 	return tenant_smaps(t, "AnonHugePages") / HUGE_SIZE;
 }
 
-/* Frame numbers of all pages, zero where none is mapped. */
-static int read_frames(const struct tenant *t, uint64_t frame[static TENANT_PAGES])
-{
-	char path[64];
-	ssize_t n = -1;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/pagemap", t->pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0) {
-		n = pread(fd, frame, TENANT_PAGES * sizeof(*frame), (uintptr_t)t->memory / PAGE * sizeof(*frame));
-		close(fd);
-	}
-	if (n != (ssize_t)(TENANT_PAGES * sizeof(*frame)))
-		return -EIO;
-	for (unsigned int i = 0; i < TENANT_PAGES; i++)
-		frame[i] = frame[i] & PM_PRESENT ? frame[i] & PM_PFN : 0;
-	return 0;
-}
-
 static int compare_frames(const void *a, const void *b)
 {
 	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -436,7 +412,8 @@ int tenants_share(const struct tenant *a, const struct tenant *b)
 	static uint64_t frames_a[TENANT_PAGES], frames_b[TENANT_PAGES];
 	int shared = 0;
 
-	if (read_frames(a, frames_a) || read_frames(b, frames_b))
+	if (frames_read(a->pid, tenant_address(a), TENANT_PAGES, frames_a) ||
+	    frames_read(b->pid, tenant_address(b), TENANT_PAGES, frames_b))
 		return -EIO;
 	qsort(frames_b, TENANT_PAGES, sizeof(*frames_b), compare_frames);
 	for (unsigned int i = 0; i < TENANT_PAGES; i++) {
