@@ -22,7 +22,7 @@
 
 struct world world;
 
-static const char *const names[WORLD_VMS] = { "alpha", "beta", "gamma" };
+static const char *const names[WORLD_VMS] = { "alpha", "beta", "gamma", "delta" };
 
 uint64_t world_bytes(unsigned int mib)
 {

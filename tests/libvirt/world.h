@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the tests of libvirt have around them: libvirtd, memtided where its users have it (/run/memtide), memtide-agent
- * between them, and domains alpha, beta, gamma with memtide's device.  Only for cmocka's tests: what goes wrong fails the test.
+ * between them, and domains alpha, beta, gamma, delta with memtide's device.  Only for cmocka's tests: what goes wrong
+ * fails the test.
  */
 #ifndef TESTS_LIBVIRT_WORLD_H
 #define TESTS_LIBVIRT_WORLD_H
@@ -15,7 +16,7 @@
 #include "libvirtd.h"
 #include "vm.h"
 
-#define WORLD_VMS	3
+#define WORLD_VMS	4
 
 struct world {
 	struct controller *controller;
