@@ -270,17 +270,39 @@ static void make_machine(const char *path)
 	memtide_kernel_write(MEMTIDE_CGROUP_ROOT "/cgroup.subtree_control", "+memory");
 }
 
+/* Ours from before, or an administrator's, who knows what is wanted; one that was ejected is none. */
+static bool is_closed(const char *machine)
+{
+	char path[128], state[16] = "";
+	uint64_t id;
+	FILE *f;
+
+	if (memtide_cgroup_id(machine, &id, NULL) < 0)
+		return false;
+	snprintf(path, sizeof(path), MEMTIDE_TIDE_SYSFS "/policies/ksm-%" PRIu64 "/state", id);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	if (!fgets(state, sizeof(state), f))
+		state[0] = '\0';
+	fclose(f);
+	return !strcmp(state, "attached\n");
+}
+
 static int close_one(const char *path, const char *machine, struct memtide_errtext *errtext)
 {
 	struct domain_hosts off = { .hosts = { { .policy = "ksm-off" } }, .nr_hosts = 1 };
 	struct memtide_policy *policy = NULL;
 	int r;
 
+	/* each start comes by here: nothing is loaded for that which is there */
+	if (is_closed(machine))
+		return 0;
 	r = open_host(path, &off, 0, &policy, errtext);
 	if (!r)
 		r = memtide_policy_attach(policy, machine, errtext);
 	memtide_policy_close(policy);
-	/* Ours from before, or an administrator's, who knows what is wanted. */
+	/* Somebody was faster. */
 	return r == -EBUSY ? 0 : r;
 }
 
