@@ -210,11 +210,12 @@ static void test_reclaim(void **state)
 	world_wait_managed(0);
 	assert_true(text_has(0, "device", "memory.reclaim"));
 	assert_int_equal(vm_ask(domain_vm(world.domain[0]), NULL, "fill %llu", USED), 0);
-	WAIT_FOR(world_number(0, "usable") >= USED);
+	/* what QEMU is taken to need for itself is more than it does */
+	WAIT_FOR(world_number(0, "usable") >= USED - 64 * MIB);
+	usable = world_number(0, "usable");
 	world_start(1, POLICY);
 	use_more_and_more(1, USED);
-	usable = world_number(0, "usable");
-	assert_true(usable < USED);
+	WAIT_FOR(world_number(0, "usable") + 64 * MIB < usable);
 	assert_true(cgroup_number(0, "memory.swap.current") > 0);
 	/* for as long as it needs */
 	assert_int_equal(vm_ask(domain_vm(world.domain[1]), NULL, "keep 0"), 0);
