@@ -10,7 +10,7 @@
 
 /* Starts it with memtided's configuration @config; it finds libvirtd and memtided by itself, now or later. */
 int memtide_agent_start(const char *config, pid_t *ret_pid);
-/* Ends it with @signal and waits for its end.  -EBADMSG if it did not end with status 0 after SIGTERM.  0 is no process. */
+/* Ends it with @signal and waits for that.  -EBADMSG if it did not end with status 0 after SIGTERM.  0: no process. */
 int memtide_agent_end(pid_t *pid, int signal);
 
 #endif /* TESTS_LIBVIRT_MEMTIDE_AGENT_H */

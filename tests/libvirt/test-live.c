@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * A policy that is changed while its domain runs, as `virsh metadata --live` does it, holds at once, or the one before
- * stays; also where memtided, memtide-agent or libvirtd was away meanwhile.  A domain whose start nobody told of is known.
+ * stays; also where memtided, memtide-agent or libvirtd was away meanwhile.  A domain whose start nobody told of is
+ * known.
  */
 #include <poll.h>
 #include <setjmp.h>

@@ -243,8 +243,8 @@ static void test_wrong_metadata(void **state)
 
 static bool is_stopped(struct fixture *f, pid_t pid)
 {
-	json_t *result = call(f, "domain.stopped", json_pack("{s:s, s:i}", "uuid", "42424242-4242-4242-4242-424200000001",
-							     "pid", (int)pid));
+	json_t *result = call(f, "domain.stopped", json_pack("{s:s, s:i}", "uuid",
+							     "42424242-4242-4242-4242-424200000001", "pid", (int)pid));
 	bool known = json_is_true(json_object_get(result, "known"));
 
 	json_decref(result);

@@ -17,8 +17,8 @@
  * virEventAddHandle() and virEventAddTimeout().  A call into libvirt may take its time, and then so does everything
  * else here; one to memtided has a time limit.
  *
- * Nothing that has to outlive the agent is kept here.  What memtided knows it is asked for, what libvirt knows likewise,
- * and the difference is told: so it does not matter which of the three was away, or for how long.
+ * Nothing that has to outlive the agent is kept here.  What memtided knows it is asked for, what libvirt knows
+ * likewise, and the difference is told: so it does not matter which of the three was away, or for how long.
  */
 #ifndef MEMTIDE_AGENT_H
 #define MEMTIDE_AGENT_H
@@ -54,8 +54,8 @@ struct stand_in;
  *	there it is where the balloon is.  Lines mean nothing
  * @known: memtided knows it: before that @about means nothing
  * @untold: it is to be looked at whether memtided has to be told something
- * @refused: the policy that memtided has refused last (null for none), or NULL: as long as that is the one in the XML it
- *	is not told again
+ * @refused: the policy that memtided has refused last (null for none), or NULL: as long as that is the one in the
+ *	XML it is not told again
  * @complaint: what was wrong with the policy in the XML when it was read last, or ""
  * @complained: memtided has heard of @complaint
  * @stand_in: stand-in.c's, else NULL

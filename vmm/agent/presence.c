@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Whether memtided is there: one connection to its control socket on which nothing is said, and which ends when memtided
- * does.  Calls have connections of their own.
+ * Whether memtided is there: one connection to its control socket on which nothing is said, and which ends when
+ * memtided does.  Calls have connections of their own.
  */
 #include "agent.h"
 #include "log.h"
@@ -36,11 +36,13 @@ static void something_came(int watch, int fd, int events, void *opaque)
 {
 	struct agent *agent = opaque;
 	char text[512];
-	ssize_t n = recv(fd, text, sizeof(text), MSG_DONTWAIT);
+	ssize_t n = recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT);
 
 	/* It says nothing unasked, but why it hangs up at once. */
 	if (n > 0) {
-		log_warning("memtided says: %.*s", (int)strcspn(text, "\n") < n ? (int)strcspn(text, "\n") : (int)n, text);
+		text[n] = '\0';
+		text[strcspn(text, "\n")] = '\0';
+		log_warning("memtided says: %s", text);
 		return;
 	}
 	if (n < 0 && errno == EAGAIN)

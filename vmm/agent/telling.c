@@ -183,8 +183,8 @@ static int reconnect(struct agent_domain *domain, const struct memtide_domain *l
 
 	if (!domain->pid)
 		domain->pid = memtide_domain_pid(domain->name);
-	r = call(domain->agent, "domain.reconnect", json_pack("{s:o, s:i}", "domain", memtide_domain_to_json(live), "pid",
-							      (int)domain->pid), &result, errtext);
+	r = call(domain->agent, "domain.reconnect", json_pack("{s:o, s:i}", "domain", memtide_domain_to_json(live),
+							      "pid", (int)domain->pid), &result, errtext);
 	json_decref(result);
 	return r;
 }

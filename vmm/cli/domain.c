@@ -432,11 +432,11 @@ const struct cli_command domain_commands[] = {
 	{
 		.noun = "domain", .verb = "list", .arguments = "",
 		.about = "every libvirt domain that memtided knows: tenant, device, state or reason, policies",
-		.help = "Asks memtided, not libvirt.  A domain without a VM of memtide's is unmanaged: below it is why, and\n"
-			"below each domain what became of its policies for the host's kernel.\n\n"
+		.help = "Asks memtided, not libvirt.  A domain without a VM of memtide's is unmanaged: below it is\n"
+			"why, and below each domain what became of its policies for the host's kernel.\n\n"
 			"Examples:\n"
 			"  memtide domain list\n"
-			"  memtide domain list --json | jq -r '.domains[] | select(.vm == null) | .name + \": \" + .why'\n",
+			"  memtide domain list --json | jq -r '.domains[] | select(.vm == null) | [.name, .why] | @tsv'\n",
 		.run = domain_run_list,
 	},
 	{
