@@ -173,8 +173,8 @@ static void note_crossing(struct frame_watch *w, const struct watched *a, const 
 		if (!(owners & 1 << i) || b->tenant == a->tenant || !is_shared(a, page, b, &address))
 			continue;
 		if (!w->seen.crossings++)
-			snprintf(w->seen.first, sizeof(w->seen.first), "frame %#" PRIx64 ": %s at %#" PRIx64 ", %s at %#"
-				 PRIx64, page->number, a->name, page->address, b->name, address);
+			snprintf(w->seen.first, sizeof(w->seen.first), "frame %#" PRIx64 ": %s at %#" PRIx64 ", %s at "
+				 "%#" PRIx64, page->number, a->name, page->address, b->name, address);
 	}
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Two tenants with two VMs each, of the same image, by nothing but the domains' XML: pages merge inside a tenant, and
- * none across, from a VM's first page to its last.  Told by page frame numbers.  And what is set for one tenant's VMs is
- * in force at once, for nobody else's.
+ * Two tenants with two VMs each, of the same image, told apart by nothing but the domains' XML: pages merge inside a
+ * tenant, and none across, from a VM's first page to its last, by page frame numbers.  And what is set for one tenant's
+ * VMs is in force at once, for nobody else's.
  */
 #include <poll.h>
 #include <setjmp.h>
@@ -397,7 +397,7 @@ struct scan {
 	uint64_t most;		/* a pass, in the mean of those between two looks */
 };
 
-/* Passes that may have had a part in what was counted: those that ended, the one that goes on, and what is counted late. */
+/* Passes that may have a part in what was counted: those that ended, one that goes on, one that is counted late. */
 #define PASSES(ended)	((ended) + 2)
 
 static void look_at_scan(struct scan *scan)
