@@ -332,6 +332,25 @@ static void test_generations(void **state)
 	bed_expect(&bed, LIMIT_DOWN);
 }
 
+/* What comes in from another host has heard of generations from another controller. */
+static void test_generations_of_another_host(void **state)
+{
+	struct memtide_grant grant = { .generation = 2, .epoch = 1, .ceiling = 2 * GIB, .charged = 2 * GIB };
+	struct bed bed;
+
+	bed_make(&bed, &bed_enforced);
+	bed.counters.fence_generation = 57;
+	bed_observe(&bed);
+	assert_int_not_equal(bed.vm.generation, 58);
+	bed.counters.epoch++;
+	bed_observe(&bed);
+	assert_int_equal(bed.vm.generation, 58);
+	bed_expect(&bed, RECORD, PUBLISH, NONE);
+	/* this controller died before it knew: its grant is of the epoch before */
+	bed_recover(&bed, &bed_enforced, &grant, 2 * GIB);
+	assert_int_equal(bed.vm.generation, 58);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -350,6 +369,7 @@ int main(void)
 		cmocka_unit_test(test_restart_without_trust),
 		cmocka_unit_test(test_restart_released),
 		cmocka_unit_test(test_generations),
+		cmocka_unit_test(test_generations_of_another_host),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

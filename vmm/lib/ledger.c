@@ -88,6 +88,16 @@ static void vm_charge_due(struct memtide_ledger_vm *vm, enum memtide_ledger_caus
 		ledger->cause = cause;
 }
 
+/*
+ * The next generation is newer than anything that the guest has seen, so that an old fence says nothing.  It has seen
+ * more than this controller said if there was another one, here or where it was migrated from.
+ */
+static void vm_pass_generation(struct memtide_ledger_vm *vm, const struct memtide_counters *counters)
+{
+	if (generation_before(vm->generation, counters->fence_generation))
+		vm->generation = counters->fence_generation;
+}
+
 /* A new generation, with this ceiling.  The caller has seen to the charge. */
 static void vm_decide(struct memtide_ledger_vm *vm, uint64_t ceiling)
 {
@@ -265,8 +275,9 @@ int memtide_ledger_recover(struct memtide_ledger *ledger, struct memtide_ledger_
 	vm->released = grant && grant->flags & TIDE_GRANT_RELEASED;
 	vm->usable = terms->ram - min64(counters->given_bytes, terms->ram);
 	vm_recover_promise(vm, counters, grant);
-	/* Newer than anything that the guest has seen, so that an old fence says nothing. */
 	vm->generation = grant ? grant->generation : counters->fence_generation;
+	if (grant && grant->epoch != counters->epoch)
+		vm_pass_generation(vm, counters);
 	if (grant && !vm->released && !vm->inhibited)
 		ceiling = min64(grant->ceiling, terms->maximum);
 	vm_decide_afresh(vm, ceiling);
@@ -384,13 +395,16 @@ void memtide_ledger_observe(struct memtide_ledger_vm *vm, const struct memtide_c
 {
 	bool driver = counters->flags & TIDE_COUNTERS_DRIVER_OK;
 	bool inhibited = counters->flags & TIDE_COUNTERS_INHIBITED;
-	bool lost = counters->epoch != vm->epoch || (vm->driver && !driver) || (inhibited && !vm->inhibited);
+	bool reset = counters->epoch != vm->epoch;
+	bool lost = reset || (vm->driver && !driver) || (inhibited && !vm->inhibited);
 
 	vm->epoch = counters->epoch;
 	vm->driver = driver;
 	vm->inhibited = inhibited;
 	vm->usable = vm->terms.ram - min64(counters->given_bytes, vm->terms.ram);
 	vm->limit_waits = false;
+	if (reset)
+		vm_pass_generation(vm, counters);
 	if (lost)
 		vm_lose(vm, true);
 	if (driver && !inhibited)
