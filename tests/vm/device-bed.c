@@ -32,7 +32,43 @@ static void start_vm(struct device *d, uint64_t memory_bytes, const char *vmm_so
 		.tide = true, .vmm_socket = vmm_socket,
 	};
 
+	d->memory_bytes = memory_bytes;
 	assert_int_equal(vm_start(&options, &d->vm), 0);
+}
+
+void device_save(struct device *d)
+{
+	char uri[80];
+
+	snprintf(d->saved, sizeof(d->saved), "/tmp/memtide-device-saved-%d", getpid());
+	snprintf(uri, sizeof(uri), "file:%s", d->saved);
+	assert_int_equal(vm_migrate(d->vm, uri), 0);
+	assert_int_equal(vm_stop(d->vm), 0);
+	d->vm = NULL;
+	if (d->steer)
+		steer_disconnect(d->steer);
+}
+
+int device_restore(struct device *d)
+{
+	char uri[80];
+	struct vm_options options = {
+		.name = "device", .memory_bytes = d->memory_bytes, .qtest = true,
+		.tide = true, .vmm_socket = d->steer ? d->socket : NULL, .incoming = uri,
+	};
+
+	snprintf(uri, sizeof(uri), "file:%s", d->saved);
+	assert_int_equal(vm_spawn(&options, &d->vm), 0);
+	d->pci.vm = d->vm;
+	if (d->steer)
+		assert_int_equal(steer_accept(d->steer), 0);
+	return vm_wait(d->vm);
+}
+
+void device_move(struct device *d)
+{
+	device_save(d);
+	assert_int_equal(device_restore(d), 0);
 }
 
 static int start_with(uint64_t memory_bytes)
@@ -71,6 +107,8 @@ int device_stop(void **state)
 
 	steer_free(device.steer);
 	r = vm_stop(device.vm);
+	if (*device.saved)
+		unlink(device.saved);
 	device = (struct device){ .vm = NULL };
 	return r;
 }

@@ -42,6 +42,8 @@ struct device {
 	struct qtest_queue give;
 	struct qtest_queue report;
 	char socket[64];
+	char saved[64];		/* file */
+	uint64_t memory_bytes;
 };
 
 extern struct device device;
@@ -55,6 +57,12 @@ int device_stop(void **state);
 
 #define device_test_with(f, start)	cmocka_unit_test_setup_teardown(f, start, device_stop)
 #define device_test(f)			device_test_with(f, device_start)
+
+/* The VM is saved and goes on in another QEMU, with the same controller and a driver that has not noticed. */
+void device_move(struct device *d);
+/* The two halves: to the file device.saved; 0, or a negative errno when QEMU does not take it. */
+void device_save(struct device *d);
+int device_restore(struct device *d);
 
 /* From reset to DRIVER_OK. */
 void start_driver(struct device *d);

@@ -101,15 +101,6 @@ static void test_target_without_controller(void **state)
 	assert_int_equal(qtest_read(d->vm, record + offsetof(struct virtio_tide_state, generation), 4), generation);
 }
 
-static void test_does_not_migrate(void **state)
-{
-	json_t *arguments = json_pack("{s:s}", "uri", "exec:cat >/dev/null");
-	struct device *d = &device;
-
-	assert_int_equal(vm_qmp(d->vm, "migrate", arguments, NULL), -EREMOTEIO);
-	assert_carried_out(d, GIVE(BASE, PAGE));
-}
-
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -118,7 +109,6 @@ int main(int argc, char **argv)
 		device_test(test_both_see_the_state),
 		device_test(test_stays_with_its_controller),
 		device_test_with(test_target_without_controller, device_start_without_controller),
-		device_test(test_does_not_migrate),
 	};
 
 	/* one test, or those of a pattern */

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * A real guest with the virtio_tide driver gives memory and takes it back: to its target, within its credit, under
- * pressure, and all of it when the driver goes.  Each test boots a guest of its own; the controller's side is steered
- * by hand.
+ * pressure, all of it when the driver goes, and before its VM is saved or migrated.  Each test boots a guest of its
+ * own; the controller's side is steered by hand.
  */
+#include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,6 +28,7 @@ struct guest {
 	struct steer *steer;
 	struct vm *vm;
 	char socket[64];
+	char way[64];	/* of the VM to another QEMU: a file, or a socket */
 };
 
 static struct guest guest;
@@ -52,6 +55,8 @@ static int stop(void **state)
 
 	steer_free(guest.steer);
 	r = vm_stop(guest.vm);
+	if (*guest.way)
+		unlink(guest.way);
 	guest = (struct guest){ .vm = NULL };
 	return r;
 }
@@ -305,6 +310,115 @@ static void test_controller_away_and_back(void **state)
 	assert_intact(g);
 }
 
+/* All memory is back, and nobody asks for any. */
+static void release(struct guest *g)
+{
+	steer_set(g->steer, RAM + vm_kernel_extra(), RAM + vm_kernel_extra(), VIRTIO_TIDE_STATE_RELEASE, NULL);
+	assert_int_equal(steer_wait_given(g->steer, 0, 0, SOON_MS), 0);
+}
+
+static void assert_blocked(struct guest *g, bool blocked)
+{
+	char *why;
+
+	assert_int_equal(vm_migration_blocked(g->vm, &why), 0);
+	assert_int_equal(!!why, blocked);
+	if (why)
+		assert_non_null(strstr(why, "memtide vm release"));
+	free(why);
+}
+
+/* The driver is there in the new process, and does what its new controller says. */
+static void wait_driver(struct guest *g)
+{
+	uint64_t until = steer_now_ns() + SOON_MS * 1000000ULL;
+	struct memtide_counters c;
+
+	do {
+		assert_int_equal(steer_counters(g->steer, &c), 0);
+		if (steer_now_ns() > until)
+			fail_msg("no driver");
+	} while (!(c.flags & TIDE_COUNTERS_DRIVER_OK));
+	assert_int_equal(c.given_bytes, 0);
+}
+
+static void test_saved_and_restored(void **state)
+{
+	struct vm_options options = { .name = "restored", .memory_bytes = RAM + vm_kernel_extra(), .tide = true };
+	struct guest *g = &guest;
+	char uri[80];
+
+	start(g, "saved", (struct vm_options){});
+	snprintf(g->way, sizeof(g->way), "/tmp/memtide-saved-%d", getpid());
+	snprintf(uri, sizeof(uri), "file:%s", g->way);
+	fill(g, PATTERN);
+	come_down(g, 512 * MIB, 512 * MIB);
+	assert_blocked(g, true);
+	assert_int_equal(vm_migrate(g->vm, uri), -EREMOTEIO);
+	release(g);
+	assert_blocked(g, false);
+	assert_int_equal(vm_migrate(g->vm, uri), 0);
+	assert_int_equal(vm_stop(g->vm), 0);
+	g->vm = NULL;
+	steer_disconnect(g->steer);
+
+	options.vmm_socket = g->socket;
+	options.modules = "virtio_tide";
+	options.incoming = uri;
+	assert_int_equal(vm_spawn(&options, &g->vm), 0);
+	assert_int_equal(steer_accept(g->steer), 0);
+	assert_int_equal(vm_wait(g->vm), 0);
+	wait_driver(g);
+	assert_intact(g);
+	come_down(g, 512 * MIB, 512 * MIB);
+	assert_intact(g);
+	assert_blocked(g, true);
+	come_up(g, RAM);
+	fill(g, 400 * MIB);
+	assert_intact(g);
+	assert_no_oom(g);
+}
+
+/* To a host without a controller: the guest keeps what it has, until the administrator says otherwise. */
+static void test_migrates_live(void **state)
+{
+	struct vm_options options = { .name = "there", .memory_bytes = RAM + vm_kernel_extra(), .tide = true };
+	struct guest *g = &guest;
+	struct vm *there;
+	uint64_t given, ns;
+	char uri[80];
+
+	start(g, "here", (struct vm_options){});
+	snprintf(g->way, sizeof(g->way), "/tmp/memtide-way-%d", getpid());
+	snprintf(uri, sizeof(uri), "unix:%s", g->way);
+	fill(g, PATTERN);
+	come_down(g, 512 * MIB, 512 * MIB);
+	release(g);
+
+	options.modules = "virtio_tide";
+	options.incoming = uri;
+	assert_int_equal(vm_spawn(&options, &there), 0);
+	for (int i = 0; i < SOON_MS && access(g->way, F_OK); i++)
+		poll(NULL, 0, 1);
+	/* it works meanwhile */
+	assert_int_equal(vm_ask(g->vm, NULL, "burst %llu 10", 200 * MIB), 0);
+	assert_int_equal(vm_migrate(g->vm, uri), 0);
+	assert_int_equal(vm_stop(g->vm), 0);
+	g->vm = there;
+	assert_int_equal(vm_wait(g->vm), 0);
+	assert_int_equal(vm_ask_number(g->vm, &ns, "burst-wait"), 0);
+	assert_intact(g);
+	assert_int_equal(vm_get(g->vm, TIDE_OBJECT, "given", &given), 0);
+	assert_int_equal(given, 0);
+	assert_int_equal(vm_set(g->vm, TIDE_OBJECT, "target", 512 * MIB + vm_kernel_extra()), 0);
+	assert_int_equal(vm_wait_property(g->vm, TIDE_OBJECT, "given", RAM - 512 * MIB, RAM, SOON_MS), 0);
+	assert_intact(g);
+	assert_int_equal(vm_set(g->vm, TIDE_OBJECT, "target", RAM + vm_kernel_extra()), 0);
+	assert_int_equal(vm_wait_property(g->vm, TIDE_OBJECT, "given", 0, 0, SOON_MS), 0);
+	assert_blocked(g, false);
+	assert_intact(g);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -318,6 +432,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test_teardown(test_reporting_beside_a_balloon_without, stop),
 		cmocka_unit_test_teardown(test_reporting_left_to_the_balloon, stop),
 		cmocka_unit_test_teardown(test_controller_away_and_back, stop),
+		cmocka_unit_test_teardown(test_saved_and_restored, stop),
+		cmocka_unit_test_teardown(test_migrates_live, stop),
 	};
 
 	/* one test, or those of a pattern */

@@ -37,6 +37,7 @@ struct vm {
 	bool reaped;
 	bool foreign;		/* no child of ours */
 	bool qtest;
+	bool incoming;
 	bool counts_oom;
 	struct channel qmp;
 	struct channel agent;
@@ -111,6 +112,10 @@ static void add_machine(struct arguments *a, const struct vm_options *o, const s
 	if (o->uuid) {
 		add(a, "-uuid");
 		add(a, "%s", o->uuid);
+	}
+	if (o->incoming) {
+		add(a, "-incoming");
+		add(a, "%s", o->incoming);
 	}
 	add_firmware(a);
 }
@@ -258,6 +263,7 @@ int vm_spawn(const struct vm_options *o, struct vm **ret_vm)
 	vm->memory_bytes = o->memory_bytes;
 	vm->counts_oom = o->counts_oom;
 	vm->qtest = o->qtest;
+	vm->incoming = o->incoming;
 
 	add(&a, "%s", qemu);
 	add_machine(&a, o, vm);
@@ -561,11 +567,63 @@ int vm_wait_property(struct vm *vm, const char *object, const char *property, ui
 	return -ETIMEDOUT;
 }
 
+/* Asks @query for its "status" until that is none of @under_way.  @ret_status: a place for the one that it is then. */
+static int wait_status(struct vm *vm, const char *query, const char *under_way, char ret_status[static 32])
+{
+	uint64_t until = now_ms() + ANSWER_TIMEOUT_MS;
+	json_t *answer;
+	int r;
+
+	do {
+		r = vm_qmp(vm, query, NULL, &answer);
+		if (r)
+			return r;
+		snprintf(ret_status, 32, "%s", json_string_value(json_object_get(answer, "status")) ?: "none");
+		json_decref(answer);
+		if (!strstr(under_way, ret_status))
+			return 0;
+		poll(NULL, 0, 2);
+	} while (now_ms() < until);
+	fprintf(stderr, "vm %s: %s goes on saying %s\n", vm->name, query, ret_status);
+	return -ETIMEDOUT;
+}
+
 int vm_wait(struct vm *vm)
 {
-	int r = vm->qtest ? 0 : vm_hear(vm, NULL);
+	int r = vm->qtest || vm->incoming ? 0 : vm_hear(vm, NULL);
+	char status[32];
 
-	return r || vm->foreign ? r : vm_qmp(vm, "qmp_capabilities", NULL, NULL);
+	r = r || vm->foreign ? r : vm_qmp(vm, "qmp_capabilities", NULL, NULL);
+	return r || !vm->incoming ? r : wait_status(vm, "query-status", "inmigrate", status);
+}
+
+int vm_migrate(struct vm *vm, const char *uri)
+{
+	char status[32];
+	int r;
+
+	r = vm_qmp(vm, "migrate", json_pack("{s:s}", "uri", uri), NULL);
+	r = r ? r : wait_status(vm, "query-migrate", "none setup active pre-switchover device", status);
+	if (!r && strcmp(status, "completed")) {
+		fprintf(stderr, "vm %s: migration to %s ends as %s\n", vm->name, uri, status);
+		r = -EIO;
+	}
+	return r;
+}
+
+int vm_migration_blocked(struct vm *vm, char **ret_why)
+{
+	const char *why;
+	json_t *answer;
+	int r;
+
+	r = vm_qmp(vm, "query-migrate", NULL, &answer);
+	if (r)
+		return r;
+	why = json_string_value(json_array_get(json_object_get(answer, "blocked-reasons"), 0));
+	*ret_why = why ? strdup(why) : NULL;
+	json_decref(answer);
+	return 0;
 }
 
 int vm_start(const struct vm_options *options, struct vm **ret_vm)

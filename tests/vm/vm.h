@@ -48,6 +48,7 @@ struct vm_options {
 	const char *initrd;	/* instead of LAB_INITRD */
 	bool counts_oom;	/* the test counts OOM kills: one is no failure of vm_stop() */
 	bool qtest;		/* no guest: QEMU's qtest protocol in place of the agent, see qtest.h */
+	const char *incoming;	/* goes on where another VM was: for -incoming; "file:PATH" or as in vm_migrate() */
 };
 
 /*
@@ -58,9 +59,17 @@ uint64_t vm_kernel_extra(void);
 
 /* Starts QEMU and waits until the agent answers. */
 int vm_start(const struct vm_options *options, struct vm **ret_vm);
-/* Starts QEMU only; vm_wait() waits for the agent.  Several VMs boot at once this way. */
+/* Starts QEMU only; vm_wait() waits for the agent, or until what comes in is there.  Several VMs boot at once this way. */
 int vm_spawn(const struct vm_options *options, struct vm **ret_vm);
 int vm_wait(struct vm *vm);
+
+/*
+ * Migrates the VM to @uri, "file:PATH" for one, and waits until it is done: the VM does not run any more.  -EREMOTEIO
+ * when QEMU refuses; why is what vm_migration_blocked() says.
+ */
+int vm_migrate(struct vm *vm, const char *uri);
+/* Why it cannot be migrated now, allocated, or NULL in *@ret_why: nothing is in the way. */
+int vm_migration_blocked(struct vm *vm, char **ret_why);
 
 /*
  * Ends the VM and reads its console: returns -EBADMSG when the guest's kernel logged a warning or worse.  @vm is

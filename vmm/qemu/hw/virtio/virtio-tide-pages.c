@@ -91,7 +91,7 @@ void tide_pages_cleanup(TidePages *pages)
     pages->state = NULL;
 }
 
-void tide_pages_reset(TidePages *pages)
+static void write_header(TidePages *pages)
 {
     struct virtio_tide_header header = {
         .magic = cpu_to_le32(VIRTIO_TIDE_MAGIC),
@@ -100,8 +100,13 @@ void tide_pages_reset(TidePages *pages)
     };
 
     memset(pages->state, 0, VIRTIO_TIDE_STATE_OFFSET);
-    memset(pages->state + VIRTIO_TIDE_STATS_OFFSET, 0, VIRTIO_TIDE_STATE_SIZE - VIRTIO_TIDE_STATS_OFFSET);
     memcpy(pages->state + VIRTIO_TIDE_HEADER_OFFSET, &header, sizeof(header));
+}
+
+void tide_pages_reset(TidePages *pages)
+{
+    write_header(pages);
+    memset(pages->state + VIRTIO_TIDE_STATS_OFFSET, 0, VIRTIO_TIDE_STATE_SIZE - VIRTIO_TIDE_STATS_OFFSET);
 }
 
 /*
@@ -117,6 +122,44 @@ static void write_record(void *to, const void *record, size_t size, uint32_t seq
     memcpy(to + sizeof(seq), record + sizeof(seq), size - sizeof(seq));
     smp_wmb();
     qatomic_set(counter, cpu_to_le32((seq | 1) + 1));
+}
+
+/* The read side: false if the record was being written time and again.  @to has a copy then, too. */
+static bool read_record(void *to, const void *record, size_t size)
+{
+    const uint32_t *counter = record;
+    uint32_t seq;
+    int i;
+
+    for (i = 0; i < READ_TRIES; i++) {
+        /* Pairs with the writer's writes of the counter around those of the record. */
+        seq = qatomic_read(counter);
+        smp_rmb();
+        memcpy(to, record, size);
+        smp_rmb();
+        if (!(le32_to_cpu(seq) & 1) && seq == qatomic_read(counter)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The controller goes on writing its record meanwhile. */
+void tide_pages_save(TidePages *pages, void *to)
+{
+    memcpy(to, pages->state, VIRTIO_TIDE_HINTS_OFFSET);
+    read_record(to + VIRTIO_TIDE_STATE_OFFSET, pages->state + VIRTIO_TIDE_STATE_OFFSET,
+                sizeof(struct virtio_tide_state));
+}
+
+void tide_pages_load(TidePages *pages, const void *from)
+{
+    struct virtio_tide_state *state = pages->state + VIRTIO_TIDE_STATE_OFFSET;
+
+    write_header(pages);
+    memcpy(pages->state + VIRTIO_TIDE_STATS_OFFSET, from + VIRTIO_TIDE_STATS_OFFSET,
+           VIRTIO_TIDE_HINTS_OFFSET - VIRTIO_TIDE_STATS_OFFSET);
+    write_record(state, from + VIRTIO_TIDE_STATE_OFFSET, sizeof(*state), le32_to_cpu(qatomic_read(&state->seq)));
 }
 
 void tide_pages_publish(TidePages *pages, bool notify)
@@ -166,26 +209,15 @@ void tide_pages_set_target(TidePages *pages, uint64_t target, uint32_t generatio
 
 bool tide_pages_grant(TidePages *pages, struct tide_grant *grant)
 {
-    struct tide_grant *shared = pages->shared + TIDE_GRANT_OFFSET;
-    uint32_t seq;
-    int i;
-
-    for (i = 0; i < READ_TRIES; i++) {
-        /* Pairs with the controller's writes of the counter around those of the record. */
-        seq = qatomic_read(&shared->seq);
-        smp_rmb();
-        memcpy(grant, shared, sizeof(*grant));
-        smp_rmb();
-        if (!(le32_to_cpu(seq) & 1) && seq == qatomic_read(&shared->seq)) {
-            grant->flags = le32_to_cpu(grant->flags);
-            grant->generation = le32_to_cpu(grant->generation);
-            grant->epoch = le64_to_cpu(grant->epoch);
-            grant->ceiling = le64_to_cpu(grant->ceiling);
-            grant->charged = le64_to_cpu(grant->charged);
-            grant->target = le64_to_cpu(grant->target);
-            grant->floor = le64_to_cpu(grant->floor);
-            return true;
-        }
+    if (!read_record(grant, pages->shared + TIDE_GRANT_OFFSET, sizeof(*grant))) {
+        return false;
     }
-    return false;
+    grant->flags = le32_to_cpu(grant->flags);
+    grant->generation = le32_to_cpu(grant->generation);
+    grant->epoch = le64_to_cpu(grant->epoch);
+    grant->ceiling = le64_to_cpu(grant->ceiling);
+    grant->charged = le64_to_cpu(grant->charged);
+    grant->target = le64_to_cpu(grant->target);
+    grant->floor = le64_to_cpu(grant->floor);
+    return true;
 }

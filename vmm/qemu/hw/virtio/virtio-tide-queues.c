@@ -22,6 +22,12 @@
 
 /* The give queue */
 
+/* Nothing may be dropped now.  In a VM that has stopped the queues may be about to be saved. */
+static bool gives_fail(VirtIOTide *s)
+{
+    return virtio_tide_update_inhibited(s) || !VIRTIO_DEVICE(s)->vm_running;
+}
+
 /* The range at batch->next could not be carried out. */
 static void batch_fail(VirtIOTide *s, uint32_t status)
 {
@@ -110,6 +116,14 @@ static void group_start(TideBatch *batch, unsigned int spans, unsigned int group
     batch->bytes = 0;
 }
 
+bool virtio_tide_has_given(VirtIOTide *s)
+{
+    TideBatch *batch = &s->batch;
+
+    return s->ranges.given_bytes ||
+           (batch->elem && batch->group_end && batch->range[batch->next].kind == VIRTIO_TIDE_GIVE);
+}
+
 /* Makes a group of the gives from batch->next on, up to the first one that is something else or bad. */
 static void give_start(VirtIOTide *s)
 {
@@ -127,6 +141,10 @@ static void give_start(VirtIOTide *s)
     if (!spans) {
         trace_virtio_tide_bad_range(batch->range[i].address, batch->range[i].length);
         batch_fail(s, VIRTIO_TIDE_BAD_RANGE);
+        return;
+    }
+    if (!virtio_tide_block_migration(s, NULL)) {
+        batch_fail(s, VIRTIO_TIDE_INHIBITED);
         return;
     }
     group_start(batch, tide_spans_merge(batch->span, spans), i);
@@ -159,7 +177,7 @@ static void give_step(VirtIOTide *s)
 {
     TideBatch *batch = &s->batch;
 
-    if (virtio_tide_update_inhibited(s)) {
+    if (gives_fail(s)) {
         give_undo(s, VIRTIO_TIDE_INHIBITED);
         return;
     }
@@ -313,7 +331,7 @@ static bool report_step(VirtIOTide *s)
         report->rest.length = 0;
         return report->elem;
     }
-    if (virtio_tide_update_inhibited(s)) {
+    if (gives_fail(s)) {
         report_complete(s);
     } else if (length) {
         if (tide_ranges_drop(&s->ranges, &report->rest) < 0) {
@@ -351,6 +369,16 @@ static void set_notification(VirtIOTide *s, bool on)
 static bool step(VirtIOTide *s)
 {
     return batch_step(s) || report_step(s);
+}
+
+void virtio_tide_finish(VirtIOTide *s)
+{
+    while (s->batch.elem) {
+        batch_step(s);
+    }
+    while (s->report.elem) {
+        report_step(s);
+    }
 }
 
 /*

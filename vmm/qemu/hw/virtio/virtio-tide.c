@@ -4,7 +4,8 @@
  *
  * This file is the device: inhibition, properties, realize.  What comes through its queues is carried out in
  * virtio-tide-queues.c, what is given is accounted for in virtio-tide-ranges.c, the shared memory is in
- * virtio-tide-pages.c, the controller's socket in virtio-tide-vmm.c.  Everything runs under the BQL.
+ * virtio-tide-pages.c, the controller's socket in virtio-tide-vmm.c, migration in virtio-tide-migration.c.
+ * Everything runs under the BQL.
  */
 
 #include "qemu/osdep.h"
@@ -38,6 +39,8 @@ void virtio_tide_publish(VirtIOTide *s, bool notify)
 {
     struct tide_counters *counters = &s->pages.counters;
 
+    /* First: who finds that nothing is given any more may migrate the VM at once. */
+    virtio_tide_unblock_migration(s);
     counters->given_bytes = s->ranges.given_bytes;
     counters->given_huge_bytes = s->ranges.given_huge_bytes;
     counters->discard_ns = s->ranges.discard_ns;
@@ -56,12 +59,13 @@ static void set_flag(VirtIOTide *s, uint32_t flag, bool on)
 
 /*
  * VFIO without coordination and others need all RAM to stay where it is; migration might read what is being
- * dropped; and where the host has just failed to drop memory it would fail again, with an error message each
- * time.
+ * dropped, or not have brought it yet; and where the host has just failed to drop memory it would fail again, with
+ * an error message each time.
  */
 static bool discards_impossible(VirtIOTide *s)
 {
-    return s->inhibit || s->discard_failed || ram_block_discard_is_disabled() || migration_is_running();
+    return s->inhibit || s->discard_failed || ram_block_discard_is_disabled() || migration_is_running() ||
+           migration_in_incoming_postcopy();
 }
 
 static void look_again(VirtIOTide *s)
@@ -160,20 +164,23 @@ static bool held_by_controller(VirtIOTide *s)
            (grant.flags & (TIDE_GRANT_VALID | TIDE_GRANT_RELEASED)) == TIDE_GRANT_VALID;
 }
 
-static void publish_target(VirtIOTide *s)
+uint32_t virtio_tide_generation(VirtIOTide *s)
 {
     struct tide_grant grant;
 
-    if (tide_pages_grant(&s->pages, &grant)) {
-        s->generation = MAX(s->generation, grant.generation);
-    }
+    return tide_pages_grant(&s->pages, &grant) ? MAX(s->generation, grant.generation) : s->generation;
+}
+
+static void publish_target(VirtIOTide *s)
+{
+    s->generation = virtio_tide_generation(s);
     s->generation = s->generation == UINT32_MAX ? 1 : s->generation + 1;
     tide_pages_set_target(&s->pages, s->target, s->generation);
     trace_virtio_tide_target(s->target, s->generation);
     virtio_notify_config(VIRTIO_DEVICE(s));
 }
 
-static bool check_target(VirtIOTide *s, uint64_t target, Error **errp)
+bool virtio_tide_check_target(VirtIOTide *s, uint64_t target, Error **errp)
 {
     if (target < VIRTIO_TIDE_PAGE_SIZE || target > s->ranges.ram_bytes) {
         error_setg(errp, "target has to be between %u bytes and the VM's RAM of %" PRIu64 " bytes",
@@ -195,7 +202,7 @@ static void set_target(Object *obj, Visitor *v, const char *name, void *opaque, 
         s->target = target;     /* checked when the VM's RAM is known */
         return;
     }
-    if (!check_target(s, target, errp)) {
+    if (!virtio_tide_check_target(s, target, errp)) {
         return;
     }
     if (held_by_controller(s)) {
@@ -339,8 +346,14 @@ static void virtio_tide_set_status(VirtIODevice *vdev, uint8_t status)
     if (ok != (bool)(s->pages.counters.flags & TIDE_COUNTERS_DRIVER_OK)) {
         set_flag(s, TIDE_COUNTERS_DRIVER_OK, ok);
         wire_call(s, ok);
+        if (ok) {
+            /* Of a VM that comes from elsewhere; else it is too early, and nothing happens. */
+            virtio_notify_config(vdev);
+        }
     }
-    if (ok) {
+    if (!vdev->vm_running) {
+        virtio_tide_finish(s);
+    } else if (ok) {
         qemu_bh_schedule(s->bh);
     }
 }
@@ -414,17 +427,19 @@ static void virtio_tide_realize(DeviceState *dev, Error **errp)
     if (!tide_ranges_init(&s->ranges, current_machine->ram, errp)) {
         return;
     }
-    if (s->target && !check_target(s, s->target, errp)) {
+    if (s->target && !virtio_tide_check_target(s, s->target, errp)) {
         goto fail_ranges;
     }
-    error_setg(&s->migration_blocker, "virtio-tide cannot be migrated or saved yet: unplug the device first");
-    if (migrate_add_blocker(&s->migration_blocker, errp) < 0) {
+    /* With -only-migratable nothing could ever be given. */
+    if (!virtio_tide_block_migration(s, errp)) {
         goto fail_ranges;
     }
+    virtio_tide_unblock_migration(s);
     if (!tide_pages_init(&s->pages, errp)) {
-        goto fail_blocker;
+        goto fail_ranges;
     }
     s->pages.counters.ram_bytes = s->ranges.ram_bytes;
+    s->saved.region_bytes = sizeof(s->saved.region);
     create_regions(s);
 
     virtio_init(vdev, VIRTIO_ID_TIDE, sizeof(struct virtio_tide_config));
@@ -445,8 +460,6 @@ static void virtio_tide_realize(DeviceState *dev, Error **errp)
     tide_vmm_start(&s->vmm, &s->pages);
     return;
 
-fail_blocker:
-    migrate_del_blocker(&s->migration_blocker);
 fail_ranges:
     tide_ranges_cleanup(&s->ranges);
 }
@@ -508,6 +521,7 @@ static void virtio_tide_class_init(ObjectClass *klass, void *data)
     VirtioDeviceClass *vdc = VIRTIO_DEVICE_CLASS(klass);
 
     device_class_set_props(dc, virtio_tide_properties);
+    dc->vmsd = &vmstate_virtio_tide;
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
     vdc->realize = virtio_tide_realize;
     vdc->unrealize = virtio_tide_unrealize;
@@ -516,6 +530,7 @@ static void virtio_tide_class_init(ObjectClass *klass, void *data)
     vdc->set_status = virtio_tide_set_status;
     vdc->reset = virtio_tide_reset;
     vdc->queue_reset = virtio_tide_queue_reset;
+    vdc->vmsd = &vmstate_virtio_tide_device;
 }
 
 static const TypeInfo virtio_tide_info = {

@@ -28,6 +28,13 @@ void tide_pages_cleanup(TidePages *pages);
 /* Starts the region afresh for a guest after a reset; what the host says in the state record stays. */
 void tide_pages_reset(TidePages *pages);
 
+/*
+ * The region as it is for a device in another process, VIRTIO_TIDE_HINTS_OFFSET bytes, and the other way round.
+ * The hint map is not there: it is about the host's memory.  The VM does not run.
+ */
+void tide_pages_save(TidePages *pages, void *to);
+void tide_pages_load(TidePages *pages, const void *from);
+
 /* Writes pages->counters to the counters page; with @notify, tells the controller.  Under the BQL. */
 void tide_pages_publish(TidePages *pages, bool notify);
 

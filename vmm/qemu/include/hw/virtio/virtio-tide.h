@@ -47,6 +47,13 @@ typedef struct TideReport {
     TidePiece rest;                     /* what is left of the one before it */
 } TideReport;
 
+/* What goes along when the VM migrates or is saved, beside what virtio itself has to say. */
+typedef struct TideSaved {
+    uint32_t region_bytes;              /* always sizeof(region): a stream with another size is not ours */
+    uint32_t generation;                /* the newest one that the guest may have seen */
+    uint8_t region[VIRTIO_TIDE_HINTS_OFFSET];
+} TideSaved;
+
 struct VirtIOTide {
     VirtIODevice parent_obj;
 
@@ -72,7 +79,8 @@ struct VirtIOTide {
     bool inhibited;                     /* for any reason, as last told to guest and controller */
     QEMUTimer *inhibited_timer;         /* while inhibited */
     MemoryListener listener;
-    Error *migration_blocker;
+    Error *migration_blocker;           /* while something is given, or about to be */
+    TideSaved saved;                    /* only while it is saved or loaded */
 
     /*
      * The transport's way to raise the configuration-change interrupt straight from pages.call, without QEMU's
@@ -90,9 +98,25 @@ void virtio_tide_publish(VirtIOTide *s, bool notify);
 bool virtio_tide_update_inhibited(VirtIOTide *s);
 /* The host has failed to drop memory, and would fail again. */
 void virtio_tide_discard_has_failed(VirtIOTide *s);
+/* The newest generation of the state record that the guest may have seen, whoever has written it. */
+uint32_t virtio_tide_generation(VirtIOTide *s);
+bool virtio_tide_check_target(VirtIOTide *s, uint64_t target, Error **errp);
+
+/*
+ * virtio-tide-migration.c: memory that is given is not migrated, so nothing is while some is.  Returns false if
+ * that is not possible now: then nothing may be given.  Undone when all of it is back.
+ */
+bool virtio_tide_block_migration(VirtIOTide *s, Error **errp);
+void virtio_tide_unblock_migration(VirtIOTide *s);
+extern const VMStateDescription vmstate_virtio_tide;
+extern const VMStateDescription vmstate_virtio_tide_device;
 
 /* virtio-tide-queues.c: the bottom half, and what is begun of each queue is given up. */
 void virtio_tide_work(void *opaque);
+/* Whether the guest has given something that is not back, or is giving it now. */
+bool virtio_tide_has_given(VirtIOTide *s);
+/* The VM has stopped: all that is begun goes back to the guest now.  What is left of gives fails. */
+void virtio_tide_finish(VirtIOTide *s);
 void virtio_tide_batch_drop(VirtIOTide *s);
 void virtio_tide_report_drop(VirtIOTide *s);
 
