@@ -109,6 +109,8 @@ static void test_wrong_calls(void **state)
 		{ "status --follow", "status does not take --follow" },
 		{ "status --watch=0", "seconds from 0.1 to 3600" },
 		{ "vm set web", "nothing to set" },
+		{ "vm release web --timeout soon", "seconds from 0 to 86400" },
+		{ "vm adopt web --timeout 1", "vm adopt does not take --timeout" },
 		{ "vm set web --floor 512", "for example 512M" },
 		{ "vm set web --floor much", "like 384M or 1.5G" },
 		{ "vm set web --shares 0", "from 1 to 1000000" },
@@ -214,6 +216,29 @@ static void test_one_vm(void **state)
 	assert_says("released");
 	assert_int_equal(memtide("vm adopt web"), 0);
 	assert_says("managed");
+}
+
+/* Done is when all is back: what is called after it may rely on that. */
+static void test_release_waits(void **state)
+{
+	json_t *json;
+
+	assert_int_equal(memtide("vm set web --maximum 128M"), 0);
+	assert_int_equal(peer_wait_ceiling(peers[0], 128 * MIB, 128 * MIB, 10000), 0);
+	for (int i = 0; i < 10000 && vm_member("web", "given") != RAM - 128 * MIB; i++)
+		poll(NULL, 0, 1);
+	peer_set_manner(peers[0], PEER_MUTE);
+	json = memtide_json(1, "vm release web --timeout 1 --json");
+	assert_true(json_is_object(json_object_get(json, "error")));
+	json_decref(json);
+	assert_int_equal(memtide("vm release web --timeout 1"), 1);
+	assert_says("384 MiB of its memory are not back after 1 s");
+	assert_int_equal(memtide("vm release web --timeout 0"), 0);
+	peer_set_manner(peers[0], PEER_HONEST);
+	json = memtide_json(0, "vm release web --json");
+	assert_int_equal(json_integer_value(json_object_get(json, "given")), 0);
+	json_decref(json);
+	assert_int_equal(memtide("vm adopt web"), 0);
 }
 
 static void tell_domain(int i, const char *name, const char *obstacle, json_t *policy)
@@ -541,6 +566,7 @@ int main(void)
 		cmocka_unit_test(test_status),
 		cmocka_unit_test(test_watch),
 		cmocka_unit_test(test_one_vm),
+		cmocka_unit_test(test_release_waits),
 		cmocka_unit_test(test_tenants),
 		cmocka_unit_test(test_domains),
 		cmocka_unit_test(test_policy_of_a_file),

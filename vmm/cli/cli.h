@@ -33,9 +33,12 @@ enum cli_option {
 	CLI_EMULATOR	= 0x800,
 	CLI_CONFIRM	= 0x1000,	/* --yes, --dry-run */
 	CLI_KEEP	= 0x2000,	/* --keep-policy */
+	CLI_TIMEOUT	= 0x4000,
 };
 
 #define CLI_MAX_KNOBS	64
+/* A guest takes gigabytes back in a second; one that has not after this will not soon. */
+#define CLI_TIMEOUT_DEFAULT	60
 
 /**
  * struct cli - one call
@@ -61,6 +64,7 @@ enum cli_option {
  * @yes: change without asking
  * @dry_run: show what would change, only
  * @keep_policy: leave the policy in place
+ * @timeout_s: how long to wait for what was asked to be done, CLI_TIMEOUT_DEFAULT if nothing was said
  */
 struct cli {
 	const char *socket;
@@ -85,6 +89,7 @@ struct cli {
 	bool yes;
 	bool dry_run;
 	bool keep_policy;
+	unsigned int timeout_s;
 };
 
 /**

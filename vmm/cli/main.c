@@ -46,6 +46,7 @@ enum {
 	OPT_YES,
 	OPT_DRY_RUN,
 	OPT_KEEP_POLICY,
+	OPT_TIMEOUT,
 };
 
 static const struct option options[] = {
@@ -72,6 +73,7 @@ static const struct option options[] = {
 	{ "yes", no_argument, NULL, OPT_YES },
 	{ "dry-run", no_argument, NULL, OPT_DRY_RUN },
 	{ "keep-policy", no_argument, NULL, OPT_KEEP_POLICY },
+	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ }
 };
 
@@ -84,7 +86,7 @@ static const struct {
 	{ CLI_TENANT, "--tenant" }, { CLI_QMP, "--qmp" }, { CLI_SHARES, "--shares" },
 	{ CLI_TENANT_TERMS, "--budget, --ksm and --ksm-rate-pages" },
 	{ CLI_CONNECT, "--connect" }, { CLI_EMULATOR, "--emulator" }, { CLI_CONFIRM, "--yes and --dry-run" },
-	{ CLI_KEEP, "--keep-policy" },
+	{ CLI_KEEP, "--keep-policy" }, { CLI_TIMEOUT, "--timeout" },
 };
 
 static void complain(const char *format, va_list args)
@@ -226,6 +228,20 @@ static int set_watch(struct cli *cli, const char *text)
 	return CLI_OK;
 }
 
+static int set_timeout(struct cli *cli, const char *text)
+{
+	char *end;
+	unsigned long seconds;
+
+	cli->given |= CLI_TIMEOUT;
+	errno = 0;
+	seconds = strtoul(text, &end, 10);
+	if (errno || end == text || *end || *text == '-' || seconds > 86400)
+		return cli_usage("--timeout %s: takes seconds from 0 to 86400", text);
+	cli->timeout_s = seconds;
+	return CLI_OK;
+}
+
 static int set_text(struct cli *cli, enum cli_option option, const char **text)
 {
 	cli->given |= option;
@@ -289,6 +305,8 @@ static int set_option(struct cli *cli, int option, char **argv)
 		return set_flag(cli, CLI_CONFIRM, &cli->dry_run);
 	case OPT_KEEP_POLICY:
 		return set_flag(cli, CLI_KEEP, &cli->keep_policy);
+	case OPT_TIMEOUT:
+		return set_timeout(cli, optarg);
 	case OPT_FLOOR:
 		return set_text(cli, CLI_LIMITS, &cli->floor);
 	case OPT_MAXIMUM:
@@ -347,7 +365,7 @@ static int dispatch(const struct cli *cli, bool help, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct cli cli = { .socket = MEMTIDE_CONTROL_PATH };
+	struct cli cli = { .socket = MEMTIDE_CONTROL_PATH, .timeout_s = CLI_TIMEOUT_DEFAULT };
 	bool help = false;
 	int option, r;
 

@@ -3,9 +3,12 @@
  * memtide vm: list, show and steer single VMs.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "client.h"
@@ -171,9 +174,71 @@ static int run_show(const struct cli *cli, int argc, char **argv)
 	return call(cli, "vm.show", argv[0]);
 }
 
+static double now_s(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec * 1e-9;
+}
+
+static int still_given(const struct cli *cli, const char *name, const json_t *vm)
+{
+	char text[MEMTIDE_SIZE_TEXT], message[512];
+	json_t *error;
+
+	snprintf(message, sizeof(message), "%s is released, but %s of its memory are not back after %u s. Its guest takes "
+		 "them when it can: `memtide vm show %s` says how far it is", name, size(vm, "given", text), cli->timeout_s,
+		 name);
+	error = json_pack("{s:s}", "message", message);
+	cli_print_error(cli, error);
+	json_decref(error);
+	return CLI_FAILED;
+}
+
+/* A stand-in has none of its memory elsewhere, and goes no further than the VM's maximum. */
+static bool all_back(const json_t *vm)
+{
+	return !reply_number(vm, "given") || (strcmp(reply_text(vm, "device"), "virtio-tide") &&
+					      reply_number(vm, "usable") >= reply_number(vm, "ceiling"));
+}
+
+#define LOOK_MS		50
+
+/* Looks until the VM has all its memory back, and says on a terminal how far it is.  A new reference, or NULL. */
+static json_t *wait_all_back(const struct cli *cli, json_int_t id)
+{
+	bool tell = !cli->json && isatty(STDERR_FILENO);
+	double until = now_s() + cli->timeout_s;
+	char text[MEMTIDE_SIZE_TEXT];
+	json_t *vm;
+
+	while ((vm = client_ask(cli, "vm.show", json_pack("{s:I}", "vm", id))) && !all_back(vm) && now_s() < until) {
+		if (tell)
+			fprintf(stderr, "\r%s to come back\033[K", size(vm, "given", text));
+		json_decref(vm);
+		poll(NULL, 0, LOOK_MS);
+	}
+	if (tell)
+		fputs("\r\033[K", stderr);
+	return vm;
+}
+
 static int run_release(const struct cli *cli, int argc, char **argv)
 {
-	return call(cli, "vm.release", argv[0]);
+	json_t *vm = client_ask(cli, "vm.release", json_pack("{s:s}", "vm", argv[0]));
+	json_int_t id = reply_number(vm, "id");
+	int r;
+
+	if (!vm || !cli->timeout_s)
+		return cli_print_result(cli, vm, print_vm);
+	json_decref(vm);
+	vm = wait_all_back(cli, id);
+	if (!vm || all_back(vm))
+		return cli_print_result(cli, vm, print_vm);
+	r = still_given(cli, argv[0], vm);
+	json_decref(vm);
+	return r;
 }
 
 static int run_adopt(const struct cli *cli, int argc, char **argv)
@@ -228,9 +293,16 @@ const struct cli_command vm_commands[] = {
 		.run = run_set,
 	},
 	{
-		.noun = "vm", .verb = "release", .arguments = "VM", .min = 1, .max = 1,
+		.noun = "vm", .verb = "release", .arguments = "VM", .min = 1, .max = 1, .options = CLI_TIMEOUT,
 		.about = "give a VM all its memory back, then leave it alone",
-		.help = "Refused while the budget has no room for it.  `memtide vm adopt` takes it back.\n",
+		.help = "Before it is migrated, saved or snapshotted, which QEMU refuses while some of it is given, or before\n"
+			"memtide goes.  Returns when all of it is back.  Refused while the budget has no room for it.\n"
+			"`memtide vm adopt` takes the VM in again.  One that was restored, or has come from another host, is\n"
+			"managed again by itself.\n\n"
+			"Options:\n"
+			"  --timeout SECONDS  wait no longer than that, and fail then (60); the guest goes on.  0: do not wait\n\n"
+			"Examples:\n"
+			"  memtide vm release web1 && virsh managedsave web1\n",
 		.run = run_release,
 	},
 	{

@@ -196,6 +196,8 @@ static void method_vm_show(struct control_request *request)
 
 	if (!vm)
 		return;
+	/* Somebody may wait for what is given to come to zero. */
+	vm_follow_counters(vm);
 	control_reply_begin(request, &json);
 	show_vm(&json, vm, 0);
 	json_text_begin(&json, "stats", '{');
