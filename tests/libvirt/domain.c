@@ -327,6 +327,19 @@ int domain_destroy(struct domain *d)
 	return r ? r : domain_ended(d);
 }
 
+int domain_save(struct domain *d)
+{
+	virDomainPtr handle = look_up(d);
+	int r;
+
+	*d->error = '\0';
+	libvirtd_forget_events(d->libvirtd);
+	r = virDomainManagedSave(handle, 0) ? complain(d, "save it") : 0;
+	if (handle)
+		virDomainFree(handle);
+	return r ? r : domain_ended(d);
+}
+
 int domain_free(struct domain *d)
 {
 	virDomainPtr handle;
@@ -339,7 +352,7 @@ int domain_free(struct domain *d)
 	vm_stop(d->vm);
 	handle = look_up(d);
 	if (handle) {
-		virDomainUndefine(handle);
+		virDomainUndefineFlags(handle, VIR_DOMAIN_UNDEFINE_MANAGED_SAVE);
 		virDomainFree(handle);
 	}
 	unlink(d->agent.sun_path);

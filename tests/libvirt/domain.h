@@ -29,6 +29,11 @@ int domain_start(struct domain *domain);
 /* What `virsh destroy` does.  -EBADMSG when the guest's kernel logged a warning or worse. */
 int domain_destroy(struct domain *domain);
 /*
+ * What `virsh managedsave` does: after it domain_spawn() restores it, and its agent goes on without a word.  The error of
+ * libvirt is in domain_error() afterwards.
+ */
+int domain_save(struct domain *domain);
+/*
  * After its process has ended in another way: waits for the event unless libvirt knows already, reads the console as
  * domain_destroy() does.
  */
@@ -39,7 +44,7 @@ int domain_free(struct domain *domain);
 const char *domain_name(const struct domain *domain);
 /* To ask its guest; NULL while it does not run.  It is gone when the domain has ended. */
 struct vm *domain_vm(const struct domain *domain);
-/* libvirt's word for the last start that failed. */
+/* libvirt's word for the last start or save that failed. */
 const char *domain_error(const struct domain *domain);
 /* Is it running, as libvirt says. */
 bool domain_runs(const struct domain *domain);
