@@ -187,6 +187,14 @@ static void test_set_by_hand(void **state)
  * Without a balloon
  */
 
+static void need_enforcement(void)
+{
+	if (world_enforces())
+		return;
+	print_message("needs cgroup v2 with the memory controller, as in the nested host\n");
+	skip();
+}
+
 static bool swaps;
 
 static uint64_t cgroup_number(int i, const char *file)
@@ -204,11 +212,8 @@ static uint64_t cgroup_number(int i, const char *file)
 /* Nothing in the guest can be asked: what it does not use is swapped out, and comes back when it is touched. */
 static void test_reclaim(void **state)
 {
+	need_enforcement();
 	world_open(2, NULL);
-	if (!world_enforces()) {
-		print_message("needs cgroup v2 with the memory controller: run this through ./lab test libvirt\n");
-		skip();
-	}
 	assert_int_equal(swap_on(), 0);
 	swaps = true;
 	define_plain(0, "alpha", false, POLICY);
@@ -256,11 +261,8 @@ static void set_soft_limit(int i, uint64_t bytes)
 
 static void test_limit_by_hand(void **state)
 {
+	need_enforcement();
 	world_open(2, NULL);
-	if (!world_enforces()) {
-		print_message("needs cgroup v2 with the memory controller: run this through ./lab test libvirt\n");
-		skip();
-	}
 	world_start(0, POLICY);
 	WAIT_FOR(world_is_settled());
 	set_soft_limit(0, 600 * MIB);

@@ -13,6 +13,7 @@
 #include <libvirt/libvirt.h>
 
 #include "agent.h"
+#include "by-hand.h"
 #include "means.h"
 
 #define KIB(bytes)	((bytes) >> 10)
@@ -104,23 +105,38 @@ static bool between(uint64_t value, uint64_t a, uint64_t b)
 	return value + CLOSE_BYTES >= low && value <= high + CLOSE_BYTES;
 }
 
-/* 0: it is where it should be, or on its way there. */
-static uint64_t set_by_hand(struct balloon *balloon, uint64_t actual)
+static void balloon_found(void *state, uint64_t usable)
+{
+	struct balloon *balloon = state;
+
+	balloon->from = balloon->seen;
+	balloon->asked = usable;
+	balloon->elsewhere = 0;
+	balloon->still = 0;
+}
+
+/*
+ * 0: it is where it should be, or on its way there; or, with @ret_astray, it is not known yet where somebody has sent it.
+ * What libvirt itself asks for at the start is nobody's doing.
+ */
+static uint64_t set_by_hand(struct balloon *balloon, uint64_t actual, bool *ret_astray)
 {
 	bool moved = actual != balloon->seen;
 	bool let_go = actual >= balloon->ram || (balloon->domain->about.limits.autodeflate && actual > balloon->asked);
 
 	balloon->seen = actual;
-	if (!balloon->asked || between(actual, balloon->from, balloon->asked) || let_go) {
+	if (!balloon->asked)
+		balloon_found(balloon, actual);
+	*ret_astray = !let_go && !between(actual, balloon->from, balloon->asked);
+	if (!*ret_astray) {
 		balloon->elsewhere = 0;
 		return 0;
 	}
-	/* On its way to somewhere else: where to is seen when it is there. */
 	if (moved || !balloon->elsewhere++)
 		return 0;
-	balloon->elsewhere = 0;
-	balloon->from = balloon->asked = actual;
-	return actual;
+	*ret_astray = false;
+	balloon_found(balloon, actual);
+	return by_hand_is_configured(balloon->domain, actual) ? 0 : actual;
 }
 
 static bool is_stuck(struct balloon *balloon, uint64_t before, uint64_t actual)
@@ -177,22 +193,12 @@ static int balloon_look(void *state, uint64_t now_ns, struct means_view *ret_vie
 	if (view.driver) {
 		view.pressed = is_pressed(balloon, &stats, &view.stats);
 		view.stuck = is_stuck(balloon, before, actual);
-		view.by_hand = set_by_hand(balloon, actual);
+		view.by_hand = set_by_hand(balloon, actual, &view.astray);
 	} else {
 		balloon->seen = actual;
 	}
 	*ret_view = view;
 	return 0;
-}
-
-static void balloon_found(void *state, uint64_t usable)
-{
-	struct balloon *balloon = state;
-
-	balloon->from = balloon->seen;
-	balloon->asked = usable;
-	balloon->elsewhere = 0;
-	balloon->still = 0;
 }
 
 static int balloon_ask(void *state, uint64_t usable)

@@ -36,8 +36,7 @@ int by_hand_tell(const struct agent_domain *domain, uint64_t bytes)
 	return r;
 }
 
-/* Where libvirt itself puts it at the start, and where a balloon is that nobody has inflated. */
-static bool is_configured(const struct agent_domain *domain, uint64_t bytes)
+bool by_hand_is_configured(const struct agent_domain *domain, uint64_t bytes)
 {
 	char *xml = virDomainGetXMLDesc(domain->handle, VIR_DOMAIN_XML_INACTIVE);
 	struct memtide_domain config;
@@ -56,7 +55,7 @@ static void settled(int timer, void *opaque)
 	virDomainInfo info;
 
 	virEventUpdateTimeout(timer, -1);
-	if (by_hand->bytes == by_hand->told || is_configured(domain, by_hand->bytes))
+	if (by_hand->bytes == by_hand->told || by_hand_is_configured(domain, by_hand->bytes))
 		return;
 	/* A later event is about to come. */
 	if (virDomainGetInfo(domain->handle, &info) < 0 || (uint64_t)info.memory << 10 != by_hand->bytes)

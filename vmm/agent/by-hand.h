@@ -6,12 +6,16 @@
 #ifndef AGENT_BY_HAND_H
 #define AGENT_BY_HAND_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct agent_domain;
 
 /* Its balloon was set to @bytes.  0, or negative errno: memtided was not to be reached. */
 int by_hand_tell(const struct agent_domain *domain, uint64_t bytes);
+
+/* @bytes is where libvirt itself puts its balloon at the start, or where one is that nobody has inflated. */
+bool by_hand_is_configured(const struct agent_domain *domain, uint64_t bytes);
 
 /* libvirt's event, of a domain whose balloon memtide never touches: it has a virtio-tide device. */
 void by_hand_balloon_changed(struct agent_domain *domain, uint64_t bytes);

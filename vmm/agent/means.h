@@ -17,6 +17,7 @@ struct agent_domain;
 struct means_view {
 	bool driver;			/* its guest can be asked */
 	uint64_t usable;		/* what it has, up to its RAM */
+	bool astray;			/* not where it was asked to be: nothing is asked until it is known why */
 	uint64_t by_hand;		/* what somebody else has set it to; 0: nobody has */
 	bool stuck;			/* cannot come down to what was asked */
 	bool pressed;			/* has less than it needs */

@@ -58,6 +58,8 @@ struct stand_in {
 	struct memtide_state wish;		/* memtided's; generation 0: none yet */
 	uint64_t usable;
 	uint64_t asked;				/* of the means; 0: nothing yet */
+	bool astray;				/* at the last look */
+	uint64_t by_hand;			/* what somebody else has set it to and memtided does not know; 0: nothing */
 	bool pressed;
 	uint64_t pressed_ns;			/* when it last was */
 	uint64_t claimed_ns;			/* when memtided was last told */
@@ -183,7 +185,8 @@ static void pursue(struct stand_in *s)
 {
 	uint64_t goal = goal_of(s);
 
-	if (!s->wish.generation || !(s->counters.flags & TIDE_COUNTERS_DRIVER_OK))
+	if (!s->wish.generation || !(s->counters.flags & TIDE_COUNTERS_DRIVER_OK) || s->astray ||
+	    s->by_hand)
 		return;
 	if (s->asked && close_to(goal, s->asked) && (s->means->kind == TIDE_VMM_BALLOON || s->usable <= goal))
 		return;
@@ -220,11 +223,12 @@ static void see_pressure(struct stand_in *s, bool pressed, uint64_t now)
 }
 
 /* What was set holds from here on, and what was asked for before does not matter any more. */
-static void tell_by_hand(struct stand_in *s, uint64_t bytes)
+static void tell_by_hand(struct stand_in *s)
 {
-	if (by_hand_tell(s->domain, bytes) < 0)
+	if (by_hand_tell(s->domain, s->by_hand) < 0)
 		return;
-	s->asked = bytes;
+	s->asked = s->by_hand;
+	s->by_hand = 0;
 	s->wish.generation = 0;
 }
 
@@ -244,6 +248,7 @@ static void look(struct stand_in *s)
 		put_counters(s, true);
 	}
 	s->known = true;
+	s->astray = view.astray;
 	s->stats = view.stats;
 	s->stats.refresh = refresh;
 	s->stats.pressure = pressures;
@@ -254,7 +259,9 @@ static void look(struct stand_in *s)
 	put_stats(s);
 	fence(s);
 	if (view.by_hand)
-		tell_by_hand(s, view.by_hand);
+		s->by_hand = view.by_hand;
+	if (s->by_hand)
+		tell_by_hand(s);
 	pursue(s);
 }
 
