@@ -111,7 +111,7 @@ static uint64_t available(int i)
 static void use_more_and_more(int i, uint64_t bytes)
 {
 	for (uint64_t used = 0; used < bytes; used += STEP) {
-		WAIT_FOR(available(i) >= 2 * STEP);
+		WAIT_FOR(available(i) >= 3 * STEP);
 		assert_int_equal(vm_ask(domain_vm(world.domain[i]), NULL, "fill %llu", STEP), 0);
 	}
 	assert_int_equal(vm_ask(domain_vm(world.domain[i]), NULL, "check"), 0);
