@@ -23,7 +23,7 @@
 #define POLICY								\
 	"<memtide:policy xmlns:memtide='urn:memtide:policy:1'>"		\
 	"<memtide:floor>192MiB</memtide:floor></memtide:policy>"
-#define USED	(336 * MIB)
+#define USED	(288 * MIB)
 #define STEP	(8 * MIB)
 
 static void define_plain(int i, const char *name, bool balloon, const char *policy)
@@ -51,6 +51,18 @@ static void call(const char *method, int i)
 {
 	assert_int_equal(controller_call(world.controller, method,
 					 json_pack("{s:s}", "vm", domain_name(world.domain[i])), NULL), 0);
+}
+
+static uint64_t cgroup_number(int i, const char *file)
+{
+	json_t *vm = controller_vm(world.controller, domain_name(world.domain[i]));
+	const char *cgroup = json_string_value(json_object_get(vm, "cgroup"));
+	uint64_t value = 0;
+
+	assert_non_null(cgroup);
+	assert_int_equal(memtide_cgroup_read(cgroup, file, &value), 0);
+	json_decref(vm);
+	return value;
 }
 
 static void set_maximum(int i, uint64_t bytes)
@@ -179,6 +191,9 @@ static void test_set_by_hand(void **state)
 	WAIT_FOR(text_has(0, "why", "its balloon was set to 300 MiB"));
 	call("vm.adopt", 0);
 	world_wait_managed(0);
+	/* beyond that it would be killed */
+	if (world_enforces())
+		WAIT_FOR(cgroup_number(0, "memory.max") >= WORLD_RAM);
 	use_more_and_more(0, 300 * MIB);
 	assert_true(balloon_is(0) > 300 * MIB);
 }
@@ -197,18 +212,6 @@ static void need_enforcement(void)
 
 static bool swaps;
 
-static uint64_t cgroup_number(int i, const char *file)
-{
-	json_t *vm = controller_vm(world.controller, domain_name(world.domain[i]));
-	const char *cgroup = json_string_value(json_object_get(vm, "cgroup"));
-	uint64_t value = 0;
-
-	assert_non_null(cgroup);
-	assert_int_equal(memtide_cgroup_read(cgroup, file, &value), 0);
-	json_decref(vm);
-	return value;
-}
-
 /* Nothing in the guest can be asked: what it does not use is swapped out, and comes back when it is touched. */
 static void test_reclaim(void **state)
 {
@@ -222,13 +225,13 @@ static void test_reclaim(void **state)
 	assert_int_equal(vm_ask(domain_vm(world.domain[0]), NULL, "fill %llu", USED), 0);
 	/* what QEMU is taken to need for itself is more than it does */
 	WAIT_FOR(world_number(0, "usable") >= USED - 64 * MIB);
-	set_maximum(0, 224 * MIB);
-	WAIT_FOR(world_number(0, "usable") <= 224 * MIB && world_is_settled());
+	set_maximum(0, 208 * MIB);
+	WAIT_FOR(world_number(0, "usable") <= 208 * MIB && world_is_settled());
 	assert_true(cgroup_number(0, "memory.swap.current") > 0);
 	/* it may have it back, and takes it when it needs it */
 	set_maximum(0, WORLD_RAM);
 	assert_int_equal(vm_ask(domain_vm(world.domain[0]), NULL, "check"), 0);
-	WAIT_FOR(world_number(0, "usable") > 224 * MIB);
+	WAIT_FOR(world_number(0, "usable") > 208 * MIB);
 	assert_int_equal(domain_destroy(world.domain[0]), 0);
 }
 

@@ -38,8 +38,8 @@ void vm_call_guest(const struct vm *vm);
 void vm_tell_guest(const struct vm *vm);
 void vm_limit_written(void *arg, int error, const char *file, uint64_t value);
 void vm_step_expired(struct loop_timer *timer);
-/* Set memory.max to @bytes, or to what its domain allows if that is less. */
-void vm_limit_offender(struct vm *vm, uint64_t bytes);
+/* Where offenders are throttled: memory.max is no less than what the VM may ever have. */
+void vm_limit_follow_maximum(struct vm *vm);
 
 /* vm-hand.c: somebody else has set @file of its cgroup to @value. */
 void vm_limit_set_by_hand(struct vm *vm, const char *file, uint64_t value);

@@ -93,6 +93,7 @@ int vm_change_terms(struct vm *vm, uint64_t floor, uint64_t maximum, uint32_t sh
 	vm->terms.floor = floor;
 	vm->terms.maximum = maximum;
 	vm->terms.shares = shares;
+	vm_limit_follow_maximum(vm);
 	if (vm->ledger.ceiling < before)
 		vm_lowering_begins(vm, before);
 	if (vm->target > vm->ledger.ceiling)
@@ -191,11 +192,25 @@ void vm_deny(struct vm *vm)
  * Carrying out
  */
 
-void vm_limit_offender(struct vm *vm, uint64_t bytes)
+/* Set memory.max to @bytes, or to what its domain allows if that is less. */
+static void limit_offender(struct vm *vm, uint64_t bytes)
 {
 	uint64_t hard_limit = vm->domain ? vm->domain->about.limits.hard_limit.value : UINT64_MAX;
 
 	limit_set_max(vm->limit, bytes < hard_limit ? bytes : hard_limit);
+}
+
+/* Up with the maximum, before the VM has any of it: beyond memory.max it is killed.  Not down: memory.high holds it. */
+void vm_limit_follow_maximum(struct vm *vm)
+{
+	uint64_t most = vm->ledger.terms.maximum;
+
+	if (most < vm->ledger.charged)
+		most = vm->ledger.charged;
+	if (!vm->limit || vm->manager->config.offenders != MEMTIDE_OFFENDERS_THROTTLE || most <= vm->limit_max)
+		return;
+	vm->limit_max = most;
+	limit_offender(vm, most + vm_overhead(vm));
 }
 
 static void limit_lost(struct vm *vm, int error)
@@ -241,7 +256,7 @@ static void write_limit(struct vm *vm, const struct memtide_ledger_action *actio
 	memtide_ledger_limit_begin(&vm->ledger, action);
 	vm->limit_ns = vm_now(vm);
 	if (vm->manager->config.offenders == MEMTIDE_OFFENDERS_KILL)
-		vm_limit_offender(vm, high);
+		limit_offender(vm, high);
 	limit_set_high(vm->limit, high < soft_limit(vm) ? high : soft_limit(vm),
 		       action->step == MEMTIDE_LEDGER_LIMIT_UP);
 	loop_timer_set(vm->manager->loop, &vm->step_timer, vm_now(vm) + LIMIT_SLOW_NS);

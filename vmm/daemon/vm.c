@@ -310,8 +310,7 @@ static void start_managing(struct vm *vm)
 	vm_start_stats(vm);
 	memtide_ring_produce_from(&vm->to_guest, vm_state_at(vm, VIRTIO_TIDE_TO_GUEST_OFFSET));
 	memtide_ring_consume_from(&vm->from_guest, vm_state_at(vm, VIRTIO_TIDE_TO_HOST_OFFSET));
-	if (vm->limit && vm->manager->config.offenders == MEMTIDE_OFFENDERS_THROTTLE)
-		vm_limit_offender(vm, vm->ledger.terms.maximum + vm_overhead(vm));
+	vm_limit_follow_maximum(vm);
 	vm_observe(vm);
 	vm_step(vm);
 	vm_ask_stats(vm);

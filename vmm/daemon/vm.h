@@ -96,6 +96,7 @@ struct vm {
 	char cgroup[MEMTIDE_CGROUP_PATH_MAX];	/* empty: not enforced, and @not_enforced says why */
 	char not_enforced[MEMTIDE_CGROUP_WHY_MAX];
 	struct limit *limit;
+	uint64_t limit_max;		/* what memory.max is for, where offenders are throttled; 0: not written yet */
 	uint64_t limit_ns;		/* when the write under way was asked for; 0: none */
 	uint64_t footprint;
 	uint64_t footprint_ns;		/* when it was read; 0: never */
