@@ -86,8 +86,8 @@ static bool has_driver(struct balloon *balloon, const struct balloon_stats *stat
 	uint64_t updated = stats->value[VIR_DOMAIN_MEMORY_STAT_LAST_UPDATE];
 
 	if (!balloon->period_set) {
-		virDomainSetMemoryStatsPeriod(balloon->domain->handle, STATS_PERIOD, VIR_DOMAIN_AFFECT_LIVE);
-		balloon->period_set = true;
+		balloon->period_set = !virDomainSetMemoryStatsPeriod(balloon->domain->handle, STATS_PERIOD,
+								     VIR_DOMAIN_AFFECT_LIVE);
 	}
 	if (!updated)
 		return false;

@@ -188,6 +188,9 @@ static void pursue(struct stand_in *s)
 	if (!s->wish.generation || !(s->counters.flags & TIDE_COUNTERS_DRIVER_OK) || s->astray ||
 	    s->by_hand)
 		return;
+	/* Left alone: nothing is taken. */
+	if (s->wish.flags & VIRTIO_TIDE_STATE_RELEASE && goal <= s->usable)
+		return;
 	if (s->asked && close_to(goal, s->asked) && (s->means->kind == TIDE_VMM_BALLOON || s->usable <= goal))
 		return;
 	/* After a restart, say: somebody else may be about to set it just now, and is not to be overruled. */
@@ -232,14 +235,15 @@ static void tell_by_hand(struct stand_in *s)
 	s->wish.generation = 0;
 }
 
-static void look(struct stand_in *s)
+/* Returns whether there was anything to be seen. */
+static bool look(struct stand_in *s)
 {
 	struct means_view view = { .usable = 0 };
 	uint64_t now = now_ns(), pressures = s->stats.pressure;
 	uint32_t refresh = s->stats.refresh;
 
 	if (s->means->look(s->state, now, &view) < 0)
-		return;
+		return false;
 	count_usable(s, view.usable);
 	if (!view.driver && s->counters.flags & TIDE_COUNTERS_DRIVER_OK)
 		new_epoch(s);
@@ -263,11 +267,14 @@ static void look(struct stand_in *s)
 	if (s->by_hand)
 		tell_by_hand(s);
 	pursue(s);
+	return true;
 }
 
 static bool busy(const struct stand_in *s)
 {
-	return s->pressed || (s->wish.generation && (!fenced(s) || !close_to(s->usable, goal_of(s))));
+	bool there = close_to(s->usable, goal_of(s)) || s->wish.flags & VIRTIO_TIDE_STATE_RELEASE;
+
+	return s->pressed || (s->wish.generation && (!fenced(s) || !there));
 }
 
 static void look_again(struct stand_in *s)
@@ -299,8 +306,8 @@ static void call_ready(int watch, int fd, int events, void *opaque)
 	s->wish = wish;
 	if (wish.refresh != s->stats.refresh) {
 		s->stats.refresh = wish.refresh;
-		look(s);
-		ring(s->fd[TIDE_VMM_FD_DOORBELL]);
+		if (look(s))
+			ring(s->fd[TIDE_VMM_FD_DOORBELL]);
 	} else {
 		fence(s);
 		put_stats(s);

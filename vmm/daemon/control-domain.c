@@ -115,7 +115,7 @@ static void meet(struct domain *domain, struct vm *vm)
 	struct memtide_errtext errtext = { .text = "" };
 
 	domains_vm_came(vm);
-	if (!vm->set_by_hand && vm_own_terms(vm, &errtext) < 0)
+	if (!vm_is_by_hand(vm) && vm_own_terms(vm, &errtext) < 0)
 		manager_note(vm->manager, DECISION_VM, LOG_LEVEL_WARNING, vm,
 			     "the policy of its domain is not in force: %.180s", errtext.text);
 }
@@ -200,7 +200,7 @@ void control_domain_stopped(struct control_request *request)
 /* Terms by the policy that @domain has now, all or nothing. */
 static int apply_terms(struct domain *domain, struct memtide_errtext *errtext)
 {
-	if (domain->vm && domain->vm->set_by_hand)
+	if (domain->vm && vm_is_by_hand(domain->vm))
 		return 0;
 	if (domain->vm) {
 		int r = domain_tenant_allows(domain, errtext);

@@ -126,7 +126,7 @@ static bool get_ksm(struct control_request *request, bool *off, bool *given)
 static void apply_to_vms(struct tenant *tenant)
 {
 	for (struct domain *domain = tenant->domains; domain; domain = domain->tenant_next) {
-		if (domain->vm && !domain->vm->set_by_hand)
+		if (domain->vm && !vm_is_by_hand(domain->vm))
 			vm_own_terms(domain->vm, NULL);
 		domain_attach(domain);
 	}

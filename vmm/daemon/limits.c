@@ -88,14 +88,14 @@ static void limit_done(struct worker_job *job)
 	uint64_t value = limit->file == memory_max ? limit->max : limit->high;
 	bool tell = limit->high != UNSET || limit->error;
 
-	limit->busy = false;
-	if (limit->freed) {
-		free(limit);
-		return;
-	}
-	if (tell)
+	/* Busy meanwhile: who is told may free it. */
+	if (tell && !limit->freed)
 		limit->written(limit->arg, limit->error, limit->file, value);
-	start(limit, true);
+	limit->busy = false;
+	if (limit->freed)
+		free(limit);
+	else
+		start(limit, true);
 }
 
 int limit_new(struct worker *worker, const char *path,

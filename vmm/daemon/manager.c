@@ -186,7 +186,7 @@ static int reload_terms(struct manager *manager, const struct memtide_config *co
 
 		if (r < 0)
 			return r;
-		if (vm->set_by_hand || vm->stepped_back[0])
+		if (vm_is_by_hand(vm))
 			terms[i] = vm->terms;
 		floors += terms[i].floor;
 	}

@@ -211,6 +211,11 @@ void vm_deny(struct vm *vm);
 
 /* Its balloon was set to @bytes: that is what it has, and it is left alone until it is adopted. */
 void vm_balloon_set_by_hand(struct vm *vm, uint64_t bytes);
+/* Its terms are an administrator's, by vm.set or past us: neither configuration nor policy changes them. */
+static inline bool vm_is_by_hand(const struct vm *vm)
+{
+	return vm->set_by_hand || vm->stepped_back[0];
+}
 /* Whatever was set is ours again: to be called before it is managed again. */
 void vm_take_over(struct vm *vm);
 
