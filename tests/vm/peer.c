@@ -13,11 +13,11 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "connect.h"
 #include "hello.h"
 #include "peer.h"
 #include "region.h"
@@ -228,20 +228,13 @@ void peer_free(struct peer *peer)
 
 int peer_connect(struct peer *peer, const char *vmm_socket, struct memtide_errtext *errtext)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	struct memtide_hello hello = { .ram_bytes = peer->options.ram, .kind = peer->options.kind };
 	int r;
 
 	peer_disconnect(peer);
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", vmm_socket);
-	peer->socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	peer->socket = memtide_connect(vmm_socket, 0);
 	if (peer->socket < 0)
-		return -errno;
-	if (connect(peer->socket, (struct sockaddr *)&address, sizeof(address)) < 0) {
-		r = -errno;
-		peer_disconnect(peer);
-		return memtide_errtext_set(errtext, r, "%s: %s", vmm_socket, strerror(-r));
-	}
+		return memtide_errtext_set(errtext, peer->socket, "%s: %s", vmm_socket, strerror(-peer->socket));
 	memcpy(hello.name, peer->name, sizeof(hello.name));
 	hello.has_uuid = peer->options.uuid_end != 0;
 	memset(hello.uuid, hello.has_uuid ? 0x42 : 0, sizeof(hello.uuid));

@@ -4,13 +4,13 @@
  * memtided does.  Calls have connections of their own.
  */
 #include "agent.h"
+#include "connect.h"
 #include "log.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 /* A look at a socket of this host costs next to nothing, and memtided is soon back. */
@@ -55,28 +55,10 @@ static void something_came(int watch, int fd, int events, void *opaque)
 	come_back_later(agent);
 }
 
-static int dial(const char *path)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd, r;
-
-	if ((size_t)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path) >= sizeof(address.sun_path))
-		return -ENAMETOOLONG;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
-		r = -errno;
-		close(fd);
-		return r;
-	}
-	return fd;
-}
-
 static void time_to_connect(int timer, void *opaque)
 {
 	struct agent *agent = opaque;
-	int fd = dial(agent->config.control_socket);
+	int fd = memtide_connect(agent->config.control_socket, SOCK_NONBLOCK);
 
 	virEventUpdateTimeout(timer, -1);
 	if (fd >= 0) {

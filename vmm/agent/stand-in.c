@@ -10,7 +10,6 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,6 +17,7 @@
 
 #include "agent.h"
 #include "by-hand.h"
+#include "connect.h"
 #include "hello.h"
 #include "log.h"
 #include "means.h"
@@ -338,21 +338,13 @@ static void socket_ready(int watch, int fd, int events, void *opaque)
 
 static int open_socket(const char *path)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	struct timeval limit = { .tv_sec = ANSWER_S };
-	int fd, r;
+	int fd = memtide_connect(path, 0);
 
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
-		r = -errno;
-		close(fd);
-		return r;
-	}
 	return fd;
 }
 

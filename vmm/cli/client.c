@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "connect.h"
 #include "control.h"
 
 struct client {
@@ -25,22 +26,11 @@ struct client {
 
 int client_connect(const char *path, struct client **ret_client)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	struct client *client;
-	int fd;
+	int fd = memtide_connect(path, 0);
 
-	if (strlen(path) >= sizeof(address.sun_path))
-		return -ENAMETOOLONG;
-	strcpy(address.sun_path, path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return -errno;
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address))) {
-		int error = -errno;
-
-		close(fd);
-		return error;
-	}
+		return fd;
 	client = calloc(1, sizeof(*client));
 	if (client)
 		client->line = malloc(MEMTIDE_CONTROL_LINE_MAX + 1);

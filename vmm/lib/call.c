@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "connect.h"
 #include "control.h"
 
 /* A daemon that is flooded has no place for another client for a moment. */
@@ -52,21 +52,13 @@ static int wait_until(int fd, short events, uint64_t until_ms)
 
 static int connect_until(const char *path, uint64_t until_ms)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd, r;
 
-	if ((size_t)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path) >= sizeof(address.sun_path))
-		return -ENAMETOOLONG;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
 	/* A socket of this kind is connected at once, or its queue is full. */
-	while (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
-		r = errno == EAGAIN || errno == EINTR ? wait_for(-1, 0, until_ms, AGAIN_MS) : -errno;
-		if (r < 0) {
-			close(fd);
+	while ((fd = memtide_connect(path, SOCK_NONBLOCK)) == -EAGAIN || fd == -EINTR) {
+		r = wait_for(-1, 0, until_ms, AGAIN_MS);
+		if (r < 0)
 			return r;
-		}
 	}
 	return fd;
 }
