@@ -22,8 +22,6 @@
 #define STATS_PERIOD	1
 /* As long as they are no older than this they are the guest's; after that its driver is taken to be gone. */
 #define STATS_FRESH_S	15
-/* Pages, and what is under way between two looks. */
-#define CLOSE_BYTES	(UINT64_C(256) << 10)
 /*
  * A guest with less than this part of its memory available is short of it.  Much, because it is some seconds until that
  * is seen and helped.
@@ -43,7 +41,7 @@ struct balloon {
 	uint64_t updated;	/* the guest's last statistics: seconds since 1970, as QEMU has it */
 	uint64_t updated_ns;	/* ... and when that was new here */
 	bool period_set;
-	uint64_t swap_in, swap_out, major_faults;	/* counts, at the last look; 0: not known */
+	uint64_t swap_in;	/* KiB since the guest's start, at the last look */
 };
 
 struct balloon_stats {
@@ -102,7 +100,7 @@ static bool between(uint64_t value, uint64_t a, uint64_t b)
 {
 	uint64_t low = a < b ? a : b, high = a < b ? b : a;
 
-	return value + CLOSE_BYTES >= low && value <= high + CLOSE_BYTES;
+	return value + MEANS_CLOSE_BYTES >= low && value <= high + MEANS_CLOSE_BYTES;
 }
 
 static void balloon_found(void *state, uint64_t usable)
@@ -116,8 +114,8 @@ static void balloon_found(void *state, uint64_t usable)
 }
 
 /*
- * 0: it is where it should be, or on its way there; or, with @ret_astray, it is not known yet where somebody has sent it.
- * What libvirt itself asks for at the start is nobody's doing.
+ * 0: it is where it should be, or on its way there; or, with @ret_astray, it is not known yet where somebody has sent
+ * it.  What libvirt itself asks for at the start is nobody's doing.
  */
 static uint64_t set_by_hand(struct balloon *balloon, uint64_t actual, bool *ret_astray)
 {
@@ -141,7 +139,7 @@ static uint64_t set_by_hand(struct balloon *balloon, uint64_t actual, bool *ret_
 
 static bool is_stuck(struct balloon *balloon, uint64_t before, uint64_t actual)
 {
-	if (!balloon->asked || actual <= balloon->asked + CLOSE_BYTES || actual < before)
+	if (!balloon->asked || actual <= balloon->asked + MEANS_CLOSE_BYTES || actual < before)
 		balloon->still = 0;
 	else
 		balloon->still++;

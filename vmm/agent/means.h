@@ -13,6 +13,9 @@
 
 struct agent_domain;
 
+/* Balloon and cgroup go by pages, and move between two looks: what is as close as this is there. */
+#define MEANS_CLOSE_BYTES	(UINT64_C(256) << 10)
+
 /* What a look at a VM shows; sizes in bytes. */
 struct means_view {
 	bool driver;			/* its guest can be asked */

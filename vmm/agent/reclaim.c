@@ -8,11 +8,8 @@
  * (ASPLOS 2022), whose threshold is a stall of 0.1 % of the time.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "agent.h"
@@ -35,7 +32,6 @@ struct reclaim {
 	uint64_t ram;
 	char cgroup[MEMTIDE_CGROUP_PATH_MAX];
 	uint64_t usable;	/* at the last look */
-	uint64_t asked;		/* 0: not yet */
 	uint64_t stalled_us;	/* at the last look */
 	uint64_t looked_ns;
 	uint64_t stall_ns;	/* when it last stalled */
@@ -83,32 +79,14 @@ static int reclaim_open(struct agent_domain *domain, uint64_t ram, void **ret_st
 	return 0;
 }
 
-/* Microseconds in which something in the cgroup waited for memory, since it is there. */
-static int read_stalled(const struct reclaim *reclaim, uint64_t *ret_us)
-{
-	char path[MEMTIDE_CGROUP_PATH_MAX + 32], text[256], *total;
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/memory.pressure", reclaim->cgroup);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (fd >= 0)
-		close(fd);
-	if (n < 0)
-		return -EIO;
-	text[n] = '\0';
-	total = strstr(text, "total=");
-	return total && sscanf(total, "total=%" SCNu64, ret_us) == 1 ? 0 : -EINVAL;
-}
-
 static int reclaim_look(void *state, uint64_t now_ns, struct means_view *ret_view)
 {
 	struct reclaim *reclaim = state;
 	uint64_t overhead = memtide_overhead(reclaim->ram), in_use, stalled_us, idle, stall_us, passed_us;
 	struct means_view view = { .driver = true };
 
-	if (memtide_cgroup_in_use(reclaim->cgroup, &in_use) < 0 || read_stalled(reclaim, &stalled_us) < 0)
+	if (memtide_cgroup_in_use(reclaim->cgroup, &in_use) < 0 ||
+	    memtide_cgroup_stalled(reclaim->cgroup, &stalled_us) < 0)
 		return -EIO;
 	reclaim->usable = in_use > overhead ? in_use - overhead : 0;
 	passed_us = (now_ns - reclaim->looked_ns) / 1000;
@@ -138,7 +116,6 @@ static int reclaim_ask(void *state, uint64_t usable)
 	struct reclaim *reclaim = state;
 	uint64_t excess = reclaim->usable > usable ? reclaim->usable - usable : 0;
 
-	reclaim->asked = usable;
 	if (!excess || !reclaim->calm)
 		return 0;
 	if (excess > STEP_BYTES)

@@ -31,12 +31,13 @@
 /* Between attempts to reach memtided, and how long an answer of it is waited for. */
 #define CONNECT_MS	1000
 #define ANSWER_S	2
-/* A claim is for this part of the VM's RAM, and not made more often.  With what it needs for so long, pressure is over. */
+/*
+ * A claim is for this part of the VM's RAM, and not made more often.  Once it has had what it needs for so long, pressure
+ * is over.
+ */
 #define CLAIM_PART	16
 #define CLAIM_NS	NSEC_PER_SEC
 #define QUIET_NS	(5 * NSEC_PER_SEC)
-/* Balloon and cgroup go by pages: what is as close as this is there. */
-#define CLOSE_BYTES	(UINT64_C(256) << 10)
 
 struct stand_in {
 	struct agent_domain *domain;
@@ -120,12 +121,15 @@ static void count_usable(struct stand_in *s, uint64_t usable)
 {
 	uint64_t given = s->ram - (usable < s->ram ? usable : s->ram);
 
+	s->usable = s->ram - given;
+	if (given == s->counters.given_bytes)
+		return;
 	if (given > s->counters.given_bytes)
 		s->counters.gave_bytes += given - s->counters.given_bytes;
 	else
 		s->counters.took_bytes += s->counters.given_bytes - given;
 	s->counters.given_bytes = given;
-	s->usable = s->ram - given;
+	put_counters(s, false);
 }
 
 /* The guest has started anew, or has lost its driver: nothing that was said before holds. */
@@ -153,40 +157,32 @@ static bool fenced(const struct stand_in *s)
 /* Whether it has come down to what it may have, which memtided waits for. */
 static void fence(struct stand_in *s)
 {
-	bool due = s->wish.generation && !fenced(s) && s->usable <= s->wish.ceiling;
-
-	if (due) {
-		s->counters.flags |= TIDE_COUNTERS_FENCED;
-		s->counters.fence_generation = s->wish.generation;
-		s->counters.fence_given_bytes = s->counters.given_bytes;
-	}
-	put_counters(s, due);
+	if (!s->wish.generation || fenced(s) || s->usable > s->wish.ceiling)
+		return;
+	s->counters.flags |= TIDE_COUNTERS_FENCED;
+	s->counters.fence_generation = s->wish.generation;
+	s->counters.fence_given_bytes = s->counters.given_bytes;
+	put_counters(s, true);
 }
 
 /*
  * Doing
  */
 
-/*
- * A guest with a driver of ours comes to its target and takes back up to its ceiling when it has to, in no time.  This one
- * cannot, so it has at once what it is charged for in any case.
- */
-static uint64_t goal_of(const struct stand_in *s)
-{
-	return s->wish.ceiling;
-}
-
 static bool close_to(uint64_t a, uint64_t b)
 {
-	return (a < b ? b - a : a - b) < CLOSE_BYTES;
+	return (a < b ? b - a : a - b) < MEANS_CLOSE_BYTES;
 }
 
+/*
+ * A guest with a driver of ours comes to its target and takes back up to its ceiling when it has to, in no time.  This
+ * one cannot, so it has at once what it is charged for in any case.
+ */
 static void pursue(struct stand_in *s)
 {
-	uint64_t goal = goal_of(s);
+	uint64_t goal = s->wish.ceiling;
 
-	if (!s->wish.generation || !(s->counters.flags & TIDE_COUNTERS_DRIVER_OK) || s->astray ||
-	    s->by_hand)
+	if (!s->wish.generation || !(s->counters.flags & TIDE_COUNTERS_DRIVER_OK) || s->astray || s->by_hand)
 		return;
 	/* Left alone: nothing is taken. */
 	if (s->wish.flags & VIRTIO_TIDE_STATE_RELEASE && goal <= s->usable)
@@ -216,7 +212,8 @@ static void see_pressure(struct stand_in *s, bool pressed, uint64_t now)
 	if (s->pressed)
 		s->stats.flags |= VIRTIO_TIDE_STATS_PRESSURE | VIRTIO_TIDE_STATS_BUSY;
 	/* What it may have already it takes without asking. */
-	if (pressed && s->wish.generation && s->usable + CLOSE_BYTES >= s->wish.ceiling && now - s->claimed_ns >= CLAIM_NS) {
+	if (pressed && s->wish.generation && s->usable + MEANS_CLOSE_BYTES >= s->wish.ceiling &&
+	    now - s->claimed_ns >= CLAIM_NS) {
 		s->claimed_ns = now;
 		s->stats.pressure++;
 		put_event(s, VIRTIO_TIDE_EV_PRESSURE, s->ram / CLAIM_PART, VIRTIO_TIDE_URGENCY_RECLAIM);
@@ -272,7 +269,7 @@ static bool look(struct stand_in *s)
 
 static bool busy(const struct stand_in *s)
 {
-	bool there = close_to(s->usable, goal_of(s)) || s->wish.flags & VIRTIO_TIDE_STATE_RELEASE;
+	bool there = close_to(s->usable, s->wish.ceiling) || s->wish.flags & VIRTIO_TIDE_STATE_RELEASE;
 
 	return s->pressed || (s->wish.generation && (!fenced(s) || !there));
 }

@@ -94,6 +94,20 @@ int memtide_cgroup_stat(const char *path, const char *name, uint64_t *ret_value)
 	return r < 0 ? r : 0;
 }
 
+int memtide_cgroup_stalled(const char *path, uint64_t *ret_us)
+{
+	char file[MEMTIDE_CGROUP_PATH_MAX + 64], text[256], *total;
+	int r;
+
+	snprintf(file, sizeof(file), "%s/memory.pressure", path);
+	r = read_text(file, text, sizeof(text));
+	if (r < 0)
+		return r;
+	/* The first line is that of "some". */
+	total = strstr(text, "total=");
+	return total && sscanf(total, "total=%" SCNu64, ret_us) == 1 ? 0 : -EINVAL;
+}
+
 int memtide_cgroup_in_use(const char *path, uint64_t *ret_bytes)
 {
 	uint64_t current, cache, busy;

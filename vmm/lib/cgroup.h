@@ -31,6 +31,12 @@ int memtide_cgroup_in_use(const char *path, uint64_t *ret_bytes);
 /* Number @name of its memory.stat.  0 or negative errno; a name that is not there is 0. */
 int memtide_cgroup_stat(const char *path, const char *name, uint64_t *ret_value);
 
+/*
+ * Microseconds in which something in cgroup @path waited for memory ("some" of memory.pressure), since it is there.
+ * 0 or negative errno.
+ */
+int memtide_cgroup_stalled(const char *path, uint64_t *ret_us);
+
 /* Write @value, UINT64_MAX as "max".  May block for seconds while the kernel reclaims. */
 int memtide_cgroup_write(const char *path, const char *name, uint64_t value);
 
