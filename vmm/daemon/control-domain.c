@@ -351,8 +351,9 @@ void control_domain_by_hand(struct control_request *request)
 	struct manager *manager = control_client_manager(request->client);
 	const json_t *balloon = json_object_get(request->params, "balloon");
 	uint64_t bytes = (uint64_t)json_integer_value(balloon);
-	char uuid[37];
+	struct answer *answer;
 	struct domain *domain;
+	char uuid[37];
 
 	if (!uuid_param(request, uuid))
 		return;
@@ -366,10 +367,13 @@ void control_domain_by_hand(struct control_request *request)
 				    "\"balloon\" has to be a number of bytes from 1 to %llu", MEMTIDE_LEDGER_BYTES);
 		return;
 	}
-	domain_set_balloon_by_hand(domain, bytes);
+	answer = answer_later(request, json_pack("{s:b}", "known", domain->vm != NULL));
+	if (!answer)
+		return;
+	domain->balloon_by_hand = bytes;
 	if (domain->vm && !manager->dry_run)
 		vm_balloon_set_by_hand(domain->vm, bytes);
-	control_reply(request, json_pack("{s:b}", "known", domain->vm != NULL));
+	domain_save(domain, answer_now, answer);
 }
 
 /*

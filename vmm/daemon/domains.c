@@ -462,16 +462,12 @@ void domains_vm_gone(struct vm *vm)
 	vm->domain = NULL;
 }
 
-void domain_set_balloon_by_hand(struct domain *domain, uint64_t bytes)
-{
-	domain->balloon_by_hand = bytes;
-	domain_save(domain, NULL, NULL);
-}
-
 void domain_take_over(const struct vm *vm)
 {
-	if (vm->domain && vm->domain->balloon_by_hand)
-		domain_set_balloon_by_hand(vm->domain, 0);
+	if (!vm->domain || !vm->domain->balloon_by_hand)
+		return;
+	vm->domain->balloon_by_hand = 0;
+	domain_save(vm->domain, NULL, NULL);
 }
 
 uint64_t domains_hand_over(const struct vm *vm)

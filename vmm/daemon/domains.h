@@ -120,8 +120,6 @@ void domains_vm_gone(struct vm *vm);
 /* What is held for @vm's domain is about to become its own.  How much that was. */
 uint64_t domains_hand_over(const struct vm *vm);
 
-/* Its balloon was set to @bytes by hand; 0: that is over. */
-void domain_set_balloon_by_hand(struct domain *domain, uint64_t bytes);
 /* @vm is ours again, whatever was set by hand. */
 void domain_take_over(const struct vm *vm);
 

@@ -33,8 +33,8 @@
  *   domain.metadata { uuid, policy }	-> { stored }	a new policy while it runs, null for none: all of it holds, or
  *		     it is refused and the old one stays
  *   domain.metadata { uuid, error }	-> {}	the policy in its XML is wrong, in these words; the old one stays
- *   domain.by_hand { uuid, balloon }	-> { known (to have a VM here) }	somebody other than memtide has set its balloon
- *		     to so many bytes: it is released, and gets no more until it is adopted
+ *   domain.by_hand { uuid, balloon }	-> { known (to have a VM here), stored }	somebody other than memtide has set its
+ *		     balloon to so many bytes: it is released, and gets no more until it is adopted
  *   domain.list { from? }	-> { domains: [ known ... ], domains_left_out? }	"from": how many to skip
  *   domain.show { uuid }	-> known
  *   tenant.list {}	-> { tenants: [ tenant ... ] }	those of the configuration, and those that a domain has named
