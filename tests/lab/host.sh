@@ -7,7 +7,8 @@
 HOST_MEMORY_MIB=${LAB_HOST_MEMORY_MIB:-7168}
 
 # host_run RUN COMMAND...: boots the host, runs COMMAND in it with the lab's environment, and returns its status.  RUN
-# is a folder that both sides see; the host's kernel log ends up in RUN/host.log.
+# is a folder that both sides see; the host's kernel log ends up in RUN/host.log.  With HOST_LIMIT_S the host is ended
+# after so many seconds, whatever it hangs in.
 host_run() {
 	local run=$1 disk
 	local -a extra=()
@@ -24,7 +25,8 @@ host_run() {
 	for disk in ${HOST_DISKS:-}; do
 		extra+=(-drive "if=virtio,format=raw,readonly=on,cache=unsafe,aio=threads,file=$disk")
 	done
-	"$QEMU_IMAGE/qemu-system-x86_64" "${QEMU_FIRMWARE[@]}" -name host -nodefaults -no-user-config -display none \
+	${HOST_LIMIT_S:+timeout --foreground -k 10 "$HOST_LIMIT_S"} \
+		"$QEMU_IMAGE/qemu-system-x86_64" "${QEMU_FIRMWARE[@]}" -name host -nodefaults -no-user-config -display none \
 		-no-reboot -machine q35 -accel "$ACCEL" -cpu "$(accel_cpu)" -smp "$(host_cpus)" -m "$HOST_MEMORY_MIB" \
 		-virtfs local,path=/,mount_tag=rootfs,security_model=none,readonly=on,multidevs=remap \
 		-virtfs "local,path=$run,mount_tag=run,security_model=none,multidevs=remap" \

@@ -101,23 +101,23 @@ apart() {
 	fi
 }
 
-# suites_in_host SUITE...: inside the nested host; the results come back as files.
+# suites_in_host SUITE...: inside the nested host, which says what it does as it does it; its counts come back in a file.
 suites_in_host() {
-	local suite
+	local suite limit=${LAB_HOST_TIMEOUT:-2400}
+	[ -z "${LAB_LONG:-}" ] || limit=14400
 	for suite in "$@"; do
 		say "suite $suite, in the nested host ($ACCEL)"
 		mkdir -p "$RUN/host"
 		rm -f "$RUN/host/counts"
-		host_run "$RUN/host" "$REPO/tests/lab/in-host" suite "$suite" <"/dev/null" >"$RUN/host/console.txt" ||
-			say "the nested host's run ended with status $?"
+		HOST_LIMIT_S=$limit host_run "$RUN/host" "$REPO/tests/lab/in-host" suite "$suite" <"/dev/null" |
+			tee "$RUN/host/console.txt" | sed -u 's/\r$//' >&2 ||
+			say "the nested host's run ended with status ${PIPESTATUS[0]}"
 		if [ -f "$RUN/host/counts" ]; then
 			# shellcheck disable=SC2046
 			set -- $(cat "$RUN/host/counts")
 			passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3))
-			grep '^lab: ' "$RUN/host/console.txt" >&2
 		else
 			failed=$((failed + 1))
-			tail -n 40 "$RUN/host/console.txt" >&2
 		fi
 		if ! "$BUILD/tests/vm/kernel-log-check" "$RUN/host/host.log" >&2; then
 			say "FAILED: the host's kernel complained"
