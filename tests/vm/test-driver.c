@@ -310,6 +310,35 @@ static void test_controller_away_and_back(void **state)
 	assert_intact(g);
 }
 
+static void wait_claim(struct guest *g, uint64_t urgency)
+{
+	struct memtide_event event;
+
+	do
+		assert_int_equal(steer_wait_event(g->steer, VIRTIO_TIDE_EV_PRESSURE, &event, SOON_MS), 0);
+	while (event.b != urgency);
+}
+
+/* Who is about to kill waits for a controller that is being started again, and tells that one as well. */
+static void test_controller_back_before_the_killer(void **state)
+{
+	struct guest *g = &guest;
+
+	start(g, "killer", (struct vm_options){ .no_report = true, .modules = "" });
+	assert_int_equal(vm_ask(g->vm, NULL, "insmod /modules/virtio_tide.ko claim_ms=100 oom_wait_ms=600000"), 0);
+	come_to(g, 384 * MIB, 384 * MIB);
+	assert_int_equal(vm_tell(g->vm, "fill %llu", 600 * MIB), 0);
+	for (int i = 0; i < 3; i++)
+		wait_claim(g, VIRTIO_TIDE_URGENCY_OOM);
+	steer_disconnect(g->steer);
+	assert_int_equal(steer_accept(g->steer), 0);
+	wait_claim(g, VIRTIO_TIDE_URGENCY_OOM);
+	set_orders(g, RAM, RAM, NULL);
+	assert_int_equal(vm_hear(g->vm, NULL), 0);
+	assert_no_oom(g);
+	assert_intact(g);
+}
+
 /* All memory is back, and nobody asks for any. */
 static void release(struct guest *g)
 {
@@ -432,6 +461,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_teardown(test_reporting_beside_a_balloon_without, stop),
 		cmocka_unit_test_teardown(test_reporting_left_to_the_balloon, stop),
 		cmocka_unit_test_teardown(test_controller_away_and_back, stop),
+		cmocka_unit_test_teardown(test_controller_back_before_the_killer, stop),
 		cmocka_unit_test_teardown(test_saved_and_restored, stop),
 		cmocka_unit_test_teardown(test_migrates_live, stop),
 	};

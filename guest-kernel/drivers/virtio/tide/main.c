@@ -16,10 +16,11 @@ module_param_named(quiet_ms, tide_quiet_ms, uint, 0644);
 MODULE_PARM_DESC(quiet_ms,
 		 "Without pressure for so long, what is above the target is given (default 5000)");
 
-unsigned int tide_oom_wait_ms = 1000;
+/* As long as a controller needs that was killed and is started again, also where the host is busy. */
+unsigned int tide_oom_wait_ms = 5000;
 module_param_named(oom_wait_ms, tide_oom_wait_ms, uint, 0644);
 MODULE_PARM_DESC(oom_wait_ms,
-		 "Before the OOM killer kills, wait so long for the host to help (default 1000)");
+		 "Before the OOM killer kills, wait so long for the host to help (default 5000)");
 
 unsigned int tide_claim_ms = 1000;
 module_param_named(claim_ms, tide_claim_ms, uint, 0644);

@@ -358,19 +358,24 @@ static unsigned long tide_oom_returned(struct tide *tide)
 }
 
 /*
- * Claims and waits for the grant, at most tide_oom_wait_ms.  The caller holds oom_lock; attend and
- * move, which free what the grant allows and wake us, take no lock that depends on it and allocate
- * nothing.
+ * Claims and waits for the grant, at most tide_oom_wait_ms.  A controller that starts anew meanwhile
+ * may know nothing of a claim that its predecessor has read, so it is made again now and then.  The
+ * caller holds oom_lock; attend and move, which free what the grant allows and wake us, take no lock
+ * that depends on it and allocate nothing.
  */
 static void tide_oom_wait(struct tide *tide)
 {
+	unsigned long until = jiffies + msecs_to_jiffies(tide_oom_wait_ms);
+	unsigned long again = msecs_to_jiffies(tide_claim_ms) + 1;
 	u32 denied = READ_ONCE(tide->denied);
 	long left;
 
-	tide_pressure(tide, TIDE_TODO_OOM);
-	left = wait_event_timeout(tide->relief_wait, tide_oom_returned(tide) ||
-				  READ_ONCE(tide->denied) != denied || READ_ONCE(tide->stopping),
-				  msecs_to_jiffies(tide_oom_wait_ms));
+	do {
+		tide_pressure(tide, TIDE_TODO_OOM);
+		left = wait_event_timeout(tide->relief_wait, tide_oom_returned(tide) ||
+					  READ_ONCE(tide->denied) != denied ||
+					  READ_ONCE(tide->stopping), again);
+	} while (!left && time_before(jiffies, until));
 	/* The next one waits only if the host has shown a sign of life. */
 	if (!left)
 		WRITE_ONCE(tide->heard, false);
