@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash
 #
-# The lab's QEMU: Debian's 10.0 source, our device and patches, x86_64 only and with few features.
+# The lab's QEMU: Debian's 10.0 source, our device and patches, x86_64 only and with few features.  tests/lab/qemu has what
+# only the lab needs: mends of the emulation in which the nested host runs.
 
 QEMU_OVERLAYS=(vmm/qemu/hw:hw vmm/qemu/include:include
 	guest-kernel/include/uapi/linux/virtio_tide.h:include/standard-headers/linux/virtio_tide.h)
@@ -70,7 +71,7 @@ qemu_build() {
 	local key tree staging
 	[ -n "$(qemu_source_version)" ] || die "apt offers no source of QEMU 10.0: run 'apt-get update'"
 	key=$(printf '%s' "$(qemu_source_version) $(gcc -dumpfullversion) $(qemu_configure_options)" \
-		"$(tree_hash vmm/qemu guest-kernel/include/uapi tests/lab/qemu.sh)" | sha256sum | cut -c1-16)
+		"$(tree_hash vmm/qemu guest-kernel/include/uapi tests/lab/qemu.sh tests/lab/qemu)" | sha256sum | cut -c1-16)
 	QEMU_IMAGE=$CACHE/images/qemu-$key
 	[ ! -d "$QEMU_IMAGE" ] || return 0
 
@@ -80,6 +81,7 @@ qemu_build() {
 	say "building QEMU in $tree"
 	tree_overlay "$tree" "${QEMU_OVERLAYS[@]}"
 	tree_patch "$tree" vmm/qemu/patches/10.0
+	tree_patch "$tree" tests/lab/qemu
 	if [ ! -f "$tree/build/build.ninja" ]; then
 		logged "configuring QEMU" "$CACHE/logs/qemu-config.log" qemu_configure "$tree" || exit 1
 	fi
