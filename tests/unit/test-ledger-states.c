@@ -312,6 +312,48 @@ static void test_restart_released(void **state)
 	assert_int_equal(bed.ledger.charged, 2 * GIB);
 }
 
+/* Set by hand: no more than it is told it may have, and never above its maximum. */
+static void test_step_back(void **state)
+{
+	struct bed bed;
+
+	bed_make_low(&bed, &bed_enforced);
+	memtide_ledger_step_back(&bed.vm, 1536 * MIB);
+	assert_int_equal(memtide_ledger_state(&bed.vm), MEMTIDE_LEDGER_RELEASED);
+	assert_int_equal(bed.vm.ceiling, 1536 * MIB);
+	assert_int_equal(bed.ledger.charged, 1536 * MIB);
+	assert_int_equal(memtide_ledger_set(&bed.vm, GIB, MEMTIDE_LEDGER_ORDINARY), -EBUSY);
+	memtide_ledger_step_back(&bed.vm, 4 * GIB);
+	assert_int_equal(bed.vm.ceiling, bed_enforced.maximum);
+	assert_null(memtide_ledger_check(&bed.ledger, &bed.vm));
+}
+
+/* What counts for it is started anew: what was decided stays, is published again, and has to be confirmed again. */
+static void test_resume(void **state)
+{
+	struct bed bed;
+	uint64_t ceiling, charged;
+	uint32_t generation;
+
+	bed_make_low(&bed, &bed_enforced);
+	ceiling = bed.vm.ceiling;
+	charged = bed.ledger.charged;
+	generation = bed.vm.generation;
+	bed.counters.epoch = 77;
+	bed.counters.fence_generation = 0;
+	bed.counters.flags = TIDE_COUNTERS_DRIVER_OK;
+	memtide_ledger_resume(&bed.vm, &bed.counters);
+	assert_int_equal(bed.vm.ceiling, ceiling);
+	assert_int_equal(bed.ledger.charged, charged);
+	assert_int_not_equal(bed.vm.generation, generation);
+	bed_expect(&bed, RECORD, PUBLISH);
+	assert_int_equal(memtide_ledger_state(&bed.vm), MEMTIDE_LEDGER_MANAGED);
+	/* one whose driver is not there is another matter */
+	bed.counters.flags = 0;
+	memtide_ledger_resume(&bed.vm, &bed.counters);
+	assert_int_equal(bed.ledger.charged, bed_enforced.maximum);
+}
+
 /* Generations run around and leave out zero. */
 static void test_generations(void **state)
 {
@@ -368,6 +410,8 @@ int main(void)
 		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_restart_without_trust),
 		cmocka_unit_test(test_restart_released),
+		cmocka_unit_test(test_step_back),
+		cmocka_unit_test(test_resume),
 		cmocka_unit_test(test_generations),
 		cmocka_unit_test(test_generations_of_another_host),
 	};

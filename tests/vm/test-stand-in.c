@@ -14,10 +14,10 @@
 
 #define UUID_B	"42424242-4242-4242-4242-424200000002"
 
-/* Domain b, without a device, runs as process @pid. */
-static void run_plain(pid_t pid)
+/* Domain b as in @one, without a device, runs as process @pid. */
+static void run_plain(const struct hook_domain *one, pid_t pid)
 {
-	struct hook_domain plain = b;
+	struct hook_domain plain = *one;
 
 	plain.no_device = 1;
 	assert_hook(&plain, "prepare", 0);
@@ -64,7 +64,7 @@ static void test_who_may(void **state)
 	/* nobody knows of the domain */
 	assert_int_equal(start_stand_in(f, 0, &words), -ESRCH);
 	assert_string_equal(words.text, "no domain of this UUID is known to run");
-	run_plain(pid);
+	run_plain(&b, pid);
 	if (!geteuid()) {
 		/* a QEMU of another VM, say */
 		snprintf(path, sizeof(path), "%s", controller_vmm_socket(f->controller));
@@ -83,8 +83,9 @@ static void test_from_start_to_end(void **state)
 {
 	struct fixture *f = start(CONFIG("4G"));
 	pid_t pid = start_process();
+	uint64_t id;
 
-	run_plain(pid);
+	run_plain(&b, pid);
 	assert_int_equal(status_number(f, "charged"), RAM);
 	assert_int_equal(start_stand_in(f, 0, NULL), 0);
 	assert_vm_text(f, "device", "virtio-balloon");
@@ -96,10 +97,16 @@ static void test_from_start_to_end(void **state)
 	assert_int_equal(peer_wait_ceiling(f->peer[1], 256 * MIB, 256 * MIB, PATIENCE_MS), 0);
 	wait_charged(f, 256 * MIB);
 	/* the stand-in's end is not the VM's, nor is memtided's */
+	id = vm_number(f, "b", "id");
 	peer_kill(f->peer[1]);
 	assert_int_equal(vm_number(f, "b", "pid"), pid);
 	assert_int_equal(start_stand_in(f, 0, NULL), 0);
 	assert_int_equal(status_number(f, "nr_vms"), 1);
+	assert_int_equal(vm_number(f, "b", "id"), id);
+	assert_int_equal(vm_number(f, "b", "ceiling"), 256 * MIB);
+	assert_int_equal(peer_wait_ceiling(f->peer[1], 256 * MIB, 256 * MIB, PATIENCE_MS), 0);
+	wait_charged(f, 256 * MIB);
+	assert_vm_text(f, "state", "managed");
 	kill_and_restart(f);
 	wait_connections(f, 1, 2);
 	assert_vm_text(f, "state", "managed");
@@ -109,6 +116,11 @@ static void test_from_start_to_end(void **state)
 	assert_int_equal(status_number(f, "nr_vms"), 0);
 	assert_int_equal(status_number(f, "charged"), 0);
 	stop(f);
+}
+
+static void set_by_hand(struct fixture *f, uint64_t bytes)
+{
+	json_decref(call(f, "domain.by_hand", json_pack("{s:s, s:I}", "uuid", UUID_B, "balloon", (json_int_t)bytes)));
 }
 
 static void assert_left_alone(struct fixture *f)
@@ -124,14 +136,13 @@ static void test_set_by_hand(void **state)
 	struct fixture *f = start(CONFIG("4G"));
 	pid_t pid = start_process();
 
-	run_plain(pid);
+	run_plain(&b, pid);
 	assert_int_equal(start_stand_in(f, 0, NULL), 0);
 	peer_set_needs(f->peer[1], 64 * MIB);
 	vm_call(f, "vm.set", 160 * MIB);
 	wait_charged(f, 160 * MIB);
 	/* also beyond what it had been allowed */
-	json_decref(call(f, "domain.by_hand", json_pack("{s:s, s:I}", "uuid", UUID_B, "balloon",
-							(json_int_t)(192 * MIB))));
+	set_by_hand(f, 192 * MIB);
 	assert_left_alone(f);
 	kill_and_restart(f);
 	wait_connections(f, 1, 2);
@@ -146,13 +157,62 @@ static void test_set_by_hand(void **state)
 	stop(f);
 }
 
+/* A guest can write what its balloon says: it gets no more by that than its policy's maximum, and what there is room for. */
+static void test_set_by_hand_has_bounds(void **state)
+{
+	static const struct hook_domain bounded = {
+		.name = "b", .uuid_end = 2, .memory_mib = RAM_MIB,
+		.policy = "<memtide:maximum>448MiB</memtide:maximum>",
+	};
+	struct fixture *f = start(CONFIG("768M"));
+	pid_t pid = start_process();
+
+	run_plain(&bounded, pid);
+	assert_int_equal(start_stand_in(f, 0, NULL), 0);
+	set_by_hand(f, RAM);
+	assert_vm_text(f, "why", "its balloon was set to 512 MiB, of which it may have 448 MiB");
+	assert_int_equal(vm_number(f, "b", "ceiling"), 448 * MIB);
+	vm_call(f, "vm.adopt", 0);
+	vm_call(f, "vm.set", 256 * MIB);
+	wait_charged(f, 256 * MIB);
+	start_peer(f, 0);
+	wait_charged(f, 768 * MIB);
+	set_by_hand(f, 300 * MIB);
+	assert_vm_text(f, "why", "its balloon was set to 300 MiB, of which it may have 256 MiB");
+	assert_int_equal(status_number(f, "deficit"), 0);
+	kill_and_restart(f);
+	wait_connections(f, 1, 2);
+	assert_vm_text(f, "why", "its balloon was set to 300 MiB, of which it may have 256 MiB");
+	assert_int_equal(vm_number(f, "b", "ceiling"), 256 * MIB);
+	end_process(pid);
+	stop(f);
+}
+
+/* Whoever is turned away leaves its domain charged as before. */
+static void test_turned_away(void **state)
+{
+	struct fixture *f = start(CONFIG("448M") "[daemon]\nadmission = refuse\n");
+	struct peer_options options = {
+		.name = "a", .uuid_end = 1, .ram = RAM, .needs = 32 * MIB, .no_driver = true,
+	};
+	struct memtide_errtext words;
+
+	assert_hook(&a, "prepare", 0);
+	assert_int_equal(status_number(f, "charged"), 384 * MIB);
+	assert_int_equal(peer_new(&options, &f->peer[0]), 0);
+	assert_int_equal(peer_spawn(f->peer[0], controller_vmm_socket(f->controller), &words), -ENOSPC);
+	assert_int_equal(status_number(f, "nr_vms"), 0);
+	assert_int_equal(status_number(f, "charged"), 384 * MIB);
+	stop(f);
+}
+
 /* What an administrator has released stays so when the stand-in is started again. */
 static void test_released(void **state)
 {
 	struct fixture *f = start(CONFIG("4G"));
 	pid_t pid = start_process();
 
-	run_plain(pid);
+	run_plain(&b, pid);
 	assert_int_equal(start_stand_in(f, 0, NULL), 0);
 	vm_call(f, "vm.release", 0);
 	peer_kill(f->peer[1]);
@@ -168,6 +228,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_who_may),
 		cmocka_unit_test(test_from_start_to_end),
 		cmocka_unit_test(test_set_by_hand),
+		cmocka_unit_test(test_set_by_hand_has_bounds),
+		cmocka_unit_test(test_turned_away),
 		cmocka_unit_test(test_released),
 	};
 

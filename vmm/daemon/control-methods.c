@@ -276,6 +276,7 @@ static void method_vm_set(struct control_request *request)
 
 static void release_or_adopt(struct control_request *request, bool release)
 {
+	struct memtide_errtext errtext = { .text = "" };
 	struct vm *vm = find_vm(request);
 	const struct memtide_ledger *ledger;
 
@@ -290,11 +291,9 @@ static void release_or_adopt(struct control_request *request, bool release)
 		control_reply_error(request, MEMTIDE_ERROR_PARAMS, "%s is managed already", vm->name);
 		return;
 	}
-	/* Back in management it is as configuration and domain say, whatever was set by hand before. */
-	if (!release) {
-		vm_take_over(vm);
-		if (!vm_own_terms(vm, NULL))
-			vm->set_by_hand = false;
+	if (!release && vm_take_over(vm, &errtext) < 0) {
+		control_reply_error(request, MEMTIDE_ERROR_LEDGER, "%s stays as it is: %s", vm->name, errtext.text);
+		return;
 	}
 	if (vm_release(vm, release) < 0) {
 		control_reply_error(request, MEMTIDE_ERROR_LEDGER,

@@ -462,12 +462,15 @@ void domains_vm_gone(struct vm *vm)
 	vm->domain = NULL;
 }
 
-void domain_take_over(const struct vm *vm)
+uint64_t domain_leave_balloon(const struct vm *vm, uint64_t bytes)
 {
-	if (!vm->domain || !vm->domain->balloon_by_hand)
-		return;
-	vm->domain->balloon_by_hand = 0;
+	uint64_t before = vm->domain ? vm->domain->balloon_by_hand : 0;
+
+	if (before == bytes)
+		return before;
+	vm->domain->balloon_by_hand = bytes;
 	domain_save(vm->domain, NULL, NULL);
+	return before;
 }
 
 uint64_t domains_hand_over(const struct vm *vm)
@@ -478,4 +481,16 @@ uint64_t domains_hand_over(const struct vm *vm)
 	if (domain)
 		domain_drop(domain);
 	return held;
+}
+
+void domains_hand_back(const struct vm *vm)
+{
+	struct domain *domain = vm->has_uuid ? domain_find(vm->manager, vm->uuid_text) : NULL;
+
+	if (!domain || domain->vm)
+		return;
+	if (domain->phase == DOMAIN_RUNNING)
+		domain_hold_all(domain);
+	else
+		domain_hold(domain, true, NULL);
 }

@@ -119,9 +119,11 @@ void domains_vm_gone(struct vm *vm);
 
 /* What is held for @vm's domain is about to become its own.  How much that was. */
 uint64_t domains_hand_over(const struct vm *vm);
+/* @vm is not managed after all: its domain is charged as one that runs without. */
+void domains_hand_back(const struct vm *vm);
 
-/* @vm is ours again, whatever was set by hand. */
-void domain_take_over(const struct vm *vm);
+/* The balloon of @vm's domain is left at @bytes, as it was set by hand; 0: it is ours again.  What that was before. */
+uint64_t domain_leave_balloon(const struct vm *vm, uint64_t bytes);
 
 /*
  * domain-prepare.c

@@ -22,12 +22,15 @@ struct limit {
 	void *arg;
 	uint64_t want_high;		/* set while the job is away: written next */
 	uint64_t want_max;
+	bool take_over;			/* before the next write: what somebody else has set is ours */
 	bool busy;
 	bool freed;
 	/* The job's own while it is busy. */
+	bool taking_over;
 	uint64_t high;
 	uint64_t max;
 	const char *file;		/* that was written last, or not */
+	uint64_t value;			/* of that file now */
 	int error;
 	char path[MEMTIDE_CGROUP_PATH_MAX];
 };
@@ -53,21 +56,31 @@ static int write_limit(const char *path, const char *name, uint64_t *value)
 	if (*value < in_use)
 		*value = in_use;
 	limit_mark_put(path, name, now, *value);
-	return memtide_cgroup_write(path, name, *value);
+	r = memtide_cgroup_write(path, name, *value);
+	/* From here on what it was before is somebody else's as well. */
+	if (r >= 0)
+		limit_mark_put(path, name, *value, *value);
+	return r;
 }
 
 static void limit_run(struct worker_job *job)
 {
 	struct limit *limit = (struct limit *)job;
 
+	if (limit->taking_over) {
+		limit_mark_remove(limit->path, memory_high);
+		limit_mark_remove(limit->path, memory_max);
+	}
 	limit->error = 0;
 	limit->file = memory_max;
+	limit->value = limit->max;
 	if (limit->max != UNSET)
-		limit->error = write_limit(limit->path, limit->file, &limit->max);
+		limit->error = write_limit(limit->path, limit->file, &limit->value);
 	if (limit->high == UNSET || limit->error)
 		return;
 	limit->file = memory_high;
-	limit->error = write_limit(limit->path, limit->file, &limit->high);
+	limit->value = limit->high;
+	limit->error = write_limit(limit->path, limit->file, &limit->value);
 }
 
 static void start(struct limit *limit, bool urgent)
@@ -78,6 +91,8 @@ static void start(struct limit *limit, bool urgent)
 	limit->max = limit->want_max;
 	limit->want_high = UNSET;
 	limit->want_max = UNSET;
+	limit->taking_over = limit->take_over;
+	limit->take_over = false;
 	limit->busy = true;
 	worker_queue(limit->worker, &limit->job, urgent);
 }
@@ -85,12 +100,17 @@ static void start(struct limit *limit, bool urgent)
 static void limit_done(struct worker_job *job)
 {
 	struct limit *limit = (struct limit *)job;
-	uint64_t value = limit->file == memory_max ? limit->max : limit->high;
 	bool tell = limit->high != UNSET || limit->error;
 
+	if (limit->error == -ESTALE && limit->take_over) {
+		/* It was taken over meanwhile: once more, unless something newer is to be written. */
+		limit->want_high = limit->want_high ?: limit->high;
+		limit->want_max = limit->want_max ?: limit->max;
+		tell = false;
+	}
 	/* Busy meanwhile: who is told may free it. */
 	if (tell && !limit->freed)
-		limit->written(limit->arg, limit->error, limit->file, value);
+		limit->written(limit->arg, limit->error, limit->file, limit->value);
 	limit->busy = false;
 	if (limit->freed)
 		free(limit);
@@ -138,11 +158,5 @@ void limit_set_max(struct limit *limit, uint64_t max)
 
 void limit_take_over(struct limit *limit)
 {
-	limit_mark_remove(limit->path, memory_high);
-	limit_mark_remove(limit->path, memory_max);
-}
-
-bool limit_busy(const struct limit *limit)
-{
-	return limit->busy;
+	limit->take_over = true;
 }

@@ -32,10 +32,7 @@ void limit_set_high(struct limit *limit, uint64_t high, bool raise);
 /* Set memory.max once, with the same care. */
 void limit_set_max(struct limit *limit, uint64_t max);
 
-/* What somebody else has set is ours again with the next write.  Not while one is under way. */
+/* What somebody else has set is ours again with the next write, or with the one under way. */
 void limit_take_over(struct limit *limit);
-
-/* A write is under way. */
-bool limit_busy(const struct limit *limit);
 
 #endif

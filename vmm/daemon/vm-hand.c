@@ -5,6 +5,7 @@
  */
 #include "vm-internal.h"
 
+#include "domains.h"
 #include "limits.h"
 #include "relief.h"
 
@@ -13,33 +14,65 @@
 
 #include "tide_balance.h"
 
-/* @what of it was set, which leaves it @most bytes. */
-static void step_back(struct vm *vm, uint64_t most, const char *what)
+/* @what of it was set; it may have @ceiling bytes. */
+static void step_back(struct vm *vm, uint64_t ceiling, const char *what)
 {
-	const struct memtide_ledger_terms *terms = &vm->ledger.terms;
-	uint64_t maximum = most < terms->ram ? most : terms->ram;
-
 	snprintf(vm->stepped_back, sizeof(vm->stepped_back), "%s", what);
 	manager_note(vm->manager, DECISION_CONTROL, LOG_LEVEL_WARNING, vm,
-		     "%s by hand: it is left alone until \"memtide vm adopt\"", vm->stepped_back);
+		     "%s (by hand): it is left alone until \"memtide vm adopt\"", vm->stepped_back);
 	relief_forget(vm);
-	if (maximum)
-		vm_change_terms(vm, terms->floor < maximum ? terms->floor : maximum, maximum, terms->shares, NULL);
 	if (vm->lowering)
 		vm_lowering_ends(vm, false);
-	memtide_ledger_step_back(&vm->ledger);
+	memtide_ledger_step_back(&vm->ledger, ceiling);
 	vm->state_flags = VIRTIO_TIDE_STATE_RELEASE;
 	vm->target = vm->ledger.ceiling;
 	vm_step(vm);
 	round_request(vm->manager, BALANCE_CHANGE, ROUND_NOBODY);
 }
 
-void vm_balloon_set_by_hand(struct vm *vm, uint64_t bytes)
+static void lower_maximum(struct vm *vm, uint64_t most)
+{
+	const struct memtide_ledger_terms *terms = &vm->ledger.terms;
+	uint64_t maximum = most < terms->ram ? most : terms->ram;
+
+	if (maximum)
+		vm_change_terms(vm, terms->floor < maximum ? terms->floor : maximum, maximum, terms->shares, NULL);
+}
+
+/*
+ * A guest can write as well what its balloon says, so this gives a VM nothing that it could not have had anyway: its
+ * policy is its maximum, and nobody else's memory is called in for it.
+ */
+static void leave_balloon(struct vm *vm, uint64_t bytes, uint64_t most)
 {
 	char what[sizeof(vm->stepped_back)];
 
-	snprintf(what, sizeof(what), "its balloon was set to %" PRIu64 " MiB", bytes >> 20);
-	step_back(vm, bytes, what);
+	if (most > vm->ledger.terms.maximum)
+		most = vm->ledger.terms.maximum;
+	if (most < bytes)
+		snprintf(what, sizeof(what), "its balloon was set to %" PRIu64 " MiB, of which it may have %" PRIu64
+			 " MiB", bytes >> 20, most >> 20);
+	else
+		snprintf(what, sizeof(what), "its balloon was set to %" PRIu64 " MiB", bytes >> 20);
+	step_back(vm, most, what);
+}
+
+void vm_balloon_set_by_hand(struct vm *vm, uint64_t bytes)
+{
+	uint64_t before = vm->ledger.ceiling, most;
+
+	vm->set_by_hand = false;
+	if (vm_own_terms(vm, NULL) < 0)
+		lower_maximum(vm, bytes);
+	most = vm_most(vm, MEMTIDE_LEDGER_ORDINARY);
+	leave_balloon(vm, bytes, most > before ? most : before);
+}
+
+/* There may seem to be room just now: others have not come yet. */
+void vm_balloon_was_set_by_hand(struct vm *vm)
+{
+	if (vm->domain && vm->domain->balloon_by_hand && !vm->manager->dry_run)
+		leave_balloon(vm, vm->domain->balloon_by_hand, vm->ledger.ceiling);
 }
 
 /* What stands there holds the VM as well as a limit of ours would, unless it is none. */
@@ -60,22 +93,36 @@ void vm_limit_set_by_hand(struct vm *vm, const char *file, uint64_t value)
 		snprintf(what, sizeof(what), "the cgroup's %s was set to no limit", file);
 	else
 		snprintf(what, sizeof(what), "the cgroup's %s was set to %" PRIu64 " MiB", file, value >> 20);
-	step_back(vm, most, what);
+	/* Only an administrator can write that, and it is what the kernel lets the VM have. */
+	lower_maximum(vm, most);
+	step_back(vm, vm->ledger.terms.maximum, what);
 }
 
-void vm_take_over(struct vm *vm)
+static void take_over_limit(struct vm *vm)
 {
 	uint64_t limit = MEMTIDE_LEDGER_UNKNOWN, overhead = vm_overhead(vm);
 
-	if (!vm->stepped_back[0])
-		return;
-	vm->stepped_back[0] = '\0';
-	domain_take_over(vm);
-	if (!vm->limit || limit_busy(vm->limit))
+	if (!vm->limit)
 		return;
 	limit_take_over(vm->limit);
 	vm->not_enforced[0] = '\0';
 	if (!memtide_cgroup_read(vm->cgroup, "memory.high", &limit) && limit != UINT64_MAX)
 		limit = limit > overhead ? limit - overhead : 0;
 	memtide_ledger_enforce(&vm->ledger, true, limit);
+}
+
+int vm_take_over(struct vm *vm, struct memtide_errtext *errtext)
+{
+	uint64_t balloon = domain_leave_balloon(vm, 0);
+	int r = vm_own_terms(vm, errtext);
+
+	if (r < 0) {
+		domain_leave_balloon(vm, balloon);
+		return r;
+	}
+	vm->set_by_hand = false;
+	if (vm->stepped_back[0])
+		take_over_limit(vm);
+	vm->stepped_back[0] = '\0';
+	return 0;
 }

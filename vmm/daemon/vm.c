@@ -156,28 +156,60 @@ static void name_vm(struct vm *vm, const struct memtide_hello *hello, pid_t pid)
 		snprintf(vm->name, sizeof(vm->name), "process-%d", (int)pid);
 }
 
-static int map_regions(struct vm *vm, struct memtide_hello *hello, struct memtide_errtext *errtext)
+/* What a device shares.  Whatever comes of it, unmap_regions() is due. */
+struct regions {
+	struct memtide_region state;
+	struct memtide_region counters;
+	struct memtide_counters count;
+};
+
+static void unmap_regions(struct regions *regions)
 {
-	struct stat st;
+	memtide_region_unmap(&regions->state);
+	memtide_region_unmap(&regions->counters);
+}
+
+static int map_regions(const struct memtide_hello *hello, struct regions *regions, struct memtide_errtext *errtext)
+{
 	int r;
 
 	r = memtide_region_map(hello->fd[TIDE_VMM_FD_STATE], "state region", VIRTIO_TIDE_STATE_SIZE,
-			       &vm->state_region, errtext);
+			       &regions->state, errtext);
 	if (r < 0)
 		return r;
 	r = memtide_region_map(hello->fd[TIDE_VMM_FD_COUNTERS], "counters page", TIDE_COUNTERS_SIZE,
-			       &vm->counters_region, errtext);
+			       &regions->counters, errtext);
 	if (r < 0)
 		return r;
-	if (!fstat(hello->fd[TIDE_VMM_FD_STATE], &st))
-		vm->state_inode = st.st_ino;
-	r = memtide_counters_read(vm->counters_region.start, &vm->counters);
+	r = memtide_counters_read(regions->counters.start, &regions->count);
 	if (r < 0)
 		return memtide_errtext_set(errtext, r, "the counters page makes no sense");
-	if (vm->counters.ram_bytes != hello->ram_bytes)
+	if (regions->count.ram_bytes != hello->ram_bytes)
 		return memtide_errtext_set(errtext, -EPROTO, "%" PRIu64 " bytes of RAM in the hello, %" PRIu64
-					   " in the counters page", hello->ram_bytes, vm->counters.ram_bytes);
+					   " in the counters page", hello->ram_bytes, regions->count.ram_bytes);
 	return 0;
+}
+
+/* From here on @vm reads and writes @regions; those it had before are in there afterwards. */
+static void use_regions(struct vm *vm, struct regions *regions, const struct memtide_hello *hello)
+{
+	struct regions before = { .state = vm->state_region, .counters = vm->counters_region };
+	struct stat st;
+
+	if (!fstat(hello->fd[TIDE_VMM_FD_STATE], &st))
+		vm->state_inode = st.st_ino;
+	vm->state_region = regions->state;
+	vm->counters_region = regions->counters;
+	vm->counters = regions->count;
+	vm->counters_seq = 0;
+	vm->published = (struct memtide_state){ .generation = 0 };
+	*regions = before;
+}
+
+static void attend_rings(struct vm *vm)
+{
+	memtide_ring_produce_from(&vm->to_guest, vm_state_at(vm, VIRTIO_TIDE_TO_GUEST_OFFSET));
+	memtide_ring_consume_from(&vm->from_guest, vm_state_at(vm, VIRTIO_TIDE_TO_HOST_OFFSET));
 }
 
 static void find_cgroup(struct vm *vm)
@@ -230,7 +262,8 @@ static int enter_ledger(struct vm *vm, struct memtide_errtext *errtext)
 	if (vm->limit && !memtide_cgroup_read(vm->cgroup, "memory.high", &limit) && limit != UINT64_MAX)
 		limit = limit > overhead ? limit - overhead : 0;
 	granted = !memtide_grant_read(vm->counters_region.start, &grant);
-	if (!granted && !(vm->counters.flags & TIDE_COUNTERS_DRIVER_OK)) {
+	/* A stand-in comes when its VM has been running for a while. */
+	if (!granted && !(vm->counters.flags & TIDE_COUNTERS_DRIVER_OK) && vm->kind == TIDE_VMM_DEVICE) {
 		r = memtide_ledger_admit(ledger, &vm->ledger, &terms);
 		if (r == -EDQUOT && vm->manager->config.floors == MEMTIDE_FLOORS_WARN) {
 			cut_floor(vm, &terms);
@@ -257,6 +290,27 @@ static int enter_ledger(struct vm *vm, struct memtide_errtext *errtext)
 	return 0;
 }
 
+static int open_bells(struct vm *vm, struct memtide_hello *hello)
+{
+	int r;
+
+	r = vm_open_bell(vm, &vm->doorbell, &hello->fd[TIDE_VMM_FD_DOORBELL], vm_doorbell_rung);
+	if (r >= 0)
+		r = vm_open_bell(vm, &vm->notify, &hello->fd[TIDE_VMM_FD_NOTIFY], vm_notify_rung);
+	vm->call_fd = hello->fd[TIDE_VMM_FD_CALL];
+	hello->fd[TIDE_VMM_FD_CALL] = -1;
+	return r;
+}
+
+static void close_bells(struct vm *vm)
+{
+	vm_close_bell(vm, &vm->doorbell);
+	vm_close_bell(vm, &vm->notify);
+	if (vm->call_fd >= 0)
+		close(vm->call_fd);
+	vm->call_fd = -1;
+}
+
 static int start_listening(struct vm *vm, struct memtide_hello *hello)
 {
 	struct loop *loop = vm->manager->loop;
@@ -266,15 +320,11 @@ static int start_listening(struct vm *vm, struct memtide_hello *hello)
 	vm->socket.ready = socket_ready;
 	r = loop_timer_register(loop, &vm->step_timer, vm_step_expired);
 	if (r >= 0)
-		r = vm_open_bell(vm, &vm->doorbell, &hello->fd[TIDE_VMM_FD_DOORBELL], vm_doorbell_rung);
-	if (r >= 0)
-		r = vm_open_bell(vm, &vm->notify, &hello->fd[TIDE_VMM_FD_NOTIFY], vm_notify_rung);
+		r = open_bells(vm, hello);
 	if (r >= 0)
 		r = loop_add(loop, &vm->process, POLLIN);
 	if (r >= 0)
 		r = loop_add(loop, &vm->socket, POLLIN | POLLRDHUP);
-	vm->call_fd = hello->fd[TIDE_VMM_FD_CALL];
-	hello->fd[TIDE_VMM_FD_CALL] = -1;
 	return r;
 }
 
@@ -284,14 +334,11 @@ static void vm_undo(struct vm *vm)
 
 	memtide_ledger_remove(&vm->ledger);
 	loop_timer_unregister(loop, &vm->step_timer);
-	vm_close_bell(vm, &vm->doorbell);
-	vm_close_bell(vm, &vm->notify);
+	close_bells(vm);
 	loop_remove(loop, &vm->process);
 	if (vm->process.fd >= 0)
 		close(vm->process.fd);
 	socket_close(vm);
-	if (vm->call_fd >= 0)
-		close(vm->call_fd);
 	limit_free(vm->limit);
 	memtide_region_unmap(&vm->state_region);
 	memtide_region_unmap(&vm->counters_region);
@@ -308,19 +355,19 @@ static void start_managing(struct vm *vm)
 	if (!vm->target || vm->target > ceiling)
 		vm->target = ceiling;
 	vm_start_stats(vm);
-	memtide_ring_produce_from(&vm->to_guest, vm_state_at(vm, VIRTIO_TIDE_TO_GUEST_OFFSET));
-	memtide_ring_consume_from(&vm->from_guest, vm_state_at(vm, VIRTIO_TIDE_TO_HOST_OFFSET));
+	attend_rings(vm);
 	vm_limit_follow_maximum(vm);
 	vm_observe(vm);
+	/* Before it is told anything: nothing is to be asked of it that overrules what was set. */
+	vm_balloon_was_set_by_hand(vm);
 	vm_step(vm);
 	vm_ask_stats(vm);
-	if (vm->domain && vm->domain->balloon_by_hand && !vm->manager->dry_run)
-		vm_balloon_set_by_hand(vm, vm->domain->balloon_by_hand);
 }
 
 int vm_new(struct manager *manager, struct memtide_hello *hello, pid_t pid, int pidfd, int socket, struct vm **ret,
 	   struct memtide_errtext *errtext)
 {
+	struct regions regions = { .count = { .epoch = 0 } };
 	struct vm *vm;
 	int r;
 
@@ -335,9 +382,12 @@ int vm_new(struct manager *manager, struct memtide_hello *hello, pid_t pid, int 
 			  &vm->terms, errtext);
 	if (r < 0)
 		goto undo;
-	r = map_regions(vm, hello, errtext);
-	if (r < 0)
+	r = map_regions(hello, &regions, errtext);
+	if (r < 0) {
+		unmap_regions(&regions);
 		goto undo;
+	}
+	use_regions(vm, &regions, hello);
 	find_cgroup(vm);
 	r = enter_ledger(vm, errtext);
 	if (r < 0)
@@ -363,19 +413,50 @@ int vm_new(struct manager *manager, struct memtide_hello *hello, pid_t pid, int 
 	return 0;
 
 undo:
+	memtide_ledger_remove(&vm->ledger);
+	domains_hand_back(vm);
 	vm_undo(vm);
 	return r;
+}
+
+int vm_stand_in_again(struct vm *vm, struct memtide_hello *hello, int socket, struct memtide_errtext *errtext)
+{
+	struct regions regions = { .count = { .epoch = 0 } };
+	int r = map_regions(hello, &regions, errtext);
+
+	if (r >= 0) {
+		close_bells(vm);
+		use_regions(vm, &regions, hello);
+		attend_rings(vm);
+		r = open_bells(vm, hello);
+		if (r < 0)
+			memtide_errtext_set(errtext, r, "no room for its bells: %s", strerror(-r));
+	}
+	unmap_regions(&regions);
+	if (r < 0)
+		return r;
+	memtide_hello_close(hello);
+	vm_forget_stats(vm);
+	memtide_ledger_resume(&vm->ledger, &vm->counters);
+	vm_reconnected(vm, socket);
+	vm_ask_stats(vm);
+	return 0;
+}
+
+void vm_leave(struct vm *vm)
+{
+	relief_forget(vm);
+	domains_vm_gone(vm);
+	if (vm->lowering)
+		vm_lowering_ends(vm, false);
+	manager_remove_vm(vm->manager, vm);
+	vm_undo(vm);
 }
 
 void vm_free(struct vm *vm)
 {
 	struct manager *manager = vm->manager;
 
-	relief_forget(vm);
-	domains_vm_gone(vm);
-	if (vm->lowering)
-		vm_lowering_ends(vm, false);
-	manager_remove_vm(manager, vm);
-	vm_undo(vm);
+	vm_leave(vm);
 	manager_room_changed(manager);
 }

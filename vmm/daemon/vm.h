@@ -162,6 +162,14 @@ int vm_new(struct manager *manager, struct memtide_hello *hello, pid_t pid, int 
 	   struct memtide_errtext *errtext);
 /* Its process is dead, or the daemon ends.  Nothing is written to it. */
 void vm_free(struct vm *vm);
+/* The same, but what it had is about to be charged again: nobody is told that it is free. */
+void vm_leave(struct vm *vm);
+
+/*
+ * The stand-in of a VM, which had hung up, was started again: @hello and @socket are taken over, and all that was
+ * decided stays.  0 or negative errno, and then the VM stays without.
+ */
+int vm_stand_in_again(struct vm *vm, struct memtide_hello *hello, int socket, struct memtide_errtext *errtext);
 
 /* The same device has connected again: its new socket is taken over. */
 void vm_reconnected(struct vm *vm, int socket);
@@ -209,15 +217,20 @@ void vm_deny(struct vm *vm);
  * vm-hand.c: values that an administrator sets past us win
  */
 
-/* Its balloon was set to @bytes: that is what it has, and it is left alone until it is adopted. */
+/* Its balloon was set to @bytes: that is what it has, as far as it may, and it is left alone until it is adopted. */
 void vm_balloon_set_by_hand(struct vm *vm, uint64_t bytes);
+/* The same of a VM that has just come, if that was so before. */
+void vm_balloon_was_set_by_hand(struct vm *vm);
 /* Its terms are an administrator's, by vm.set or past us: neither configuration nor policy changes them. */
 static inline bool vm_is_by_hand(const struct vm *vm)
 {
 	return vm->set_by_hand || vm->stepped_back[0];
 }
-/* Whatever was set is ours again: to be called before it is managed again. */
-void vm_take_over(struct vm *vm);
+/*
+ * Whatever was set, here or past us, is ours again, and its terms are those of configuration and policy: to be called
+ * before it is managed again.  As vm_own_terms(), and then nothing has changed.
+ */
+int vm_take_over(struct vm *vm, struct memtide_errtext *errtext);
 
 /*
  * vm-counters.c: what QEMU and the host count

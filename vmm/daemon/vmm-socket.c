@@ -110,6 +110,11 @@ static bool same_device(const struct vm *vm, const struct memtide_hello *hello)
 	       hello->ram_bytes == vm->ledger.terms.ram;
 }
 
+static bool same_stand_in(const struct vm *vm, const struct memtide_hello *hello)
+{
+	return vm->kind != TIDE_VMM_DEVICE && vm->kind == hello->kind && hello->ram_bytes == vm->ledger.terms.ram;
+}
+
 /* Those that died in this very turn are still in the table, and their process ids may be in use again. */
 static void bury(struct manager *manager, const struct memtide_hello *hello, pid_t pid)
 {
@@ -161,6 +166,18 @@ static int find_claimed(struct manager *manager, const struct memtide_hello *hel
 	return 0;
 }
 
+/* A VM speaks for itself only, whosever process it is. */
+static bool is_vm(const struct manager *manager, pid_t pid)
+{
+	for (uint32_t i = 0; i < manager->nr_vms; i++)
+		if (manager->vms[i]->pid == pid)
+			return true;
+	for (const struct domain *domain = manager->domains.first; domain; domain = domain->next)
+		if (domain->pid == pid)
+			return true;
+	return false;
+}
+
 /* The VM's process: the peer, or the one of the domain that a stand-in speaks for. */
 static int find_process(const struct greeting *greeting, const struct memtide_hello *hello,
 			const struct domain **ret_domain, pid_t *ret_pid, struct memtide_errtext *errtext)
@@ -176,6 +193,9 @@ static int find_process(const struct greeting *greeting, const struct memtide_he
 	if (greeting->peer.uid && greeting->peer.uid != geteuid())
 		return memtide_errtext_set(errtext, -EPERM, "user %u may not stand in for VMs",
 					   (unsigned int)greeting->peer.uid);
+	if (is_vm(manager, greeting->peer.pid))
+		return memtide_errtext_set(errtext, -EPERM, "process %d is a VM, and may not stand in for others",
+					   (int)greeting->peer.pid);
 	domain = hello->has_uuid ? domain_find(manager, memtide_uuid_format(hello->uuid, uuid)) : NULL;
 	if (!domain || domain->process.fd < 0)
 		return memtide_errtext_set(errtext, -ESRCH, "no domain of this UUID is known to run");
@@ -195,14 +215,60 @@ static int open_process(const struct greeting *greeting, const struct domain *do
 	return pidfd < 0 ? -errno : pidfd;
 }
 
+/* Of a VM that is there already: the device has connected again, or its stand-in was started again. */
+static int take_back(struct greeting *greeting, struct memtide_hello *hello, struct vm *vm,
+		     struct memtide_errtext *errtext)
+{
+	int fd = greeting->source.fd, r = 0;
+
+	loop_remove(greeting->server->manager->loop, &greeting->source);
+	if (same_device(vm, hello)) {
+		memtide_hello_close(hello);
+		vm_reconnected(vm, fd);
+	} else {
+		r = vm_stand_in_again(vm, hello, fd, errtext);
+	}
+	if (r < 0)
+		return r;
+	greeting->source.fd = -1;
+	manager_note(vm->manager, DECISION_VM, LOG_LEVEL_INFO, vm, "connected again");
+	return 0;
+}
+
+/* @before: a device that was unplugged, whose place another one takes; or NULL. */
+static int take_new(struct greeting *greeting, struct memtide_hello *hello, const struct domain *domain, pid_t pid,
+		    struct vm *before, struct memtide_errtext *errtext)
+{
+	struct manager *manager = greeting->server->manager;
+	bool replaces = before, released = before && before->ledger.released;
+	int pidfd = open_process(greeting, domain), r;
+	struct vm *vm;
+
+	if (pidfd < 0)
+		return memtide_errtext_set(errtext, pidfd, "process %d is gone", (int)pid);
+	loop_remove(manager->loop, &greeting->source);
+	if (before)
+		vm_leave(before);
+	r = vm_new(manager, hello, pid, pidfd, greeting->source.fd, &vm, errtext);
+	if (r < 0)
+		close(pidfd);
+	else
+		greeting->source.fd = -1;
+	if (!r && released && !vm->stepped_back[0] && vm_release(vm, true) < 0)
+		manager_note(manager, DECISION_VM, LOG_LEVEL_WARNING, vm,
+			     "it was released before its device was another one: there is no room for that now");
+	if (replaces)
+		manager_room_changed(manager);
+	return r;
+}
+
 static int take_in(struct greeting *greeting, struct memtide_hello *hello, struct memtide_errtext *errtext)
 {
 	struct manager *manager = greeting->server->manager;
-	int fd = greeting->source.fd, pidfd, r;
 	const struct domain *domain;
-	struct vm *vm;
-	bool released;
+	struct vm *vm = NULL;
 	pid_t pid;
+	int r;
 
 	r = check_descriptors(hello, errtext);
 	if (r >= 0)
@@ -214,30 +280,9 @@ static int take_in(struct greeting *greeting, struct memtide_hello *hello, struc
 	r = find_claimed(manager, hello, pid, &vm, errtext);
 	if (r < 0)
 		return r;
-	if (vm && same_device(vm, hello)) {
-		memtide_hello_close(hello);
-		greeting_end(greeting, false);
-		vm_reconnected(vm, fd);
-		manager_note(manager, DECISION_VM, LOG_LEVEL_INFO, vm, "connected again");
-		return 0;
-	}
-	/* The device was unplugged and another one took its place, or a stand-in was started again. */
-	released = vm && vm->ledger.released;
-	if (vm)
-		vm_free(vm);
-	pidfd = open_process(greeting, domain);
-	if (pidfd < 0)
-		return memtide_errtext_set(errtext, pidfd, "process %d is gone", (int)pid);
-	loop_remove(manager->loop, &greeting->source);
-	r = vm_new(manager, hello, pid, pidfd, fd, &vm, errtext);
-	if (r < 0) {
-		close(pidfd);
-		return r;
-	}
-	greeting->source.fd = -1;
-	if (released && !vm->stepped_back[0])
-		vm_release(vm, true);
-	return 0;
+	if (vm && (same_device(vm, hello) || same_stand_in(vm, hello)))
+		return take_back(greeting, hello, vm, errtext);
+	return take_new(greeting, hello, domain, pid, vm, errtext);
 }
 
 static void greeting_complete(struct greeting *greeting, struct memtide_hello *hello)

@@ -278,8 +278,9 @@ int memtide_ledger_recover(struct memtide_ledger *ledger, struct memtide_ledger_
 	vm->generation = grant ? grant->generation : counters->fence_generation;
 	if (grant && grant->epoch != counters->epoch)
 		vm_pass_generation(vm, counters);
-	if (grant && !vm->released && !vm->inhibited)
-		ceiling = min64(grant->ceiling, terms->maximum);
+	/* A released one has whatever it was charged. */
+	if (grant && !vm->inhibited)
+		ceiling = min64(vm->released ? max64(grant->charged, grant->ceiling) : grant->ceiling, terms->maximum);
 	vm_decide_afresh(vm, ceiling);
 	vm_charge_due(vm, MEMTIDE_LEDGER_FOUND_RUNNING);
 	return 0;
@@ -441,13 +442,19 @@ int memtide_ledger_release(struct memtide_ledger_vm *vm, bool release)
 	return 0;
 }
 
-void memtide_ledger_step_back(struct memtide_ledger_vm *vm)
+void memtide_ledger_step_back(struct memtide_ledger_vm *vm, uint64_t ceiling)
 {
 	vm->released = true;
-	vm->promised = max64(vm->promised, vm_full(vm));
-	vm->throttled = false;
-	vm_decide_afresh(vm, vm->terms.maximum);
+	vm_decide_afresh(vm, min64(ceiling, vm->terms.maximum));
 	vm_charge_due(vm, MEMTIDE_LEDGER_SET_BY_HAND);
+}
+
+void memtide_ledger_resume(struct memtide_ledger_vm *vm, const struct memtide_counters *counters)
+{
+	vm->epoch = counters->epoch;
+	vm->published = 0;
+	vm_decide_afresh(vm, vm->ceiling);
+	memtide_ledger_observe(vm, counters, UNKNOWN);
 }
 
 int memtide_ledger_change(struct memtide_ledger_vm *vm, uint64_t floor, uint64_t maximum, uint32_t shares)

@@ -270,10 +270,19 @@ int memtide_ledger_release(struct memtide_ledger_vm *vm, bool release);
 
 /**
  * memtide_ledger_step_back() - an administrator decides by hand what a VM has
+ * @ceiling: as much of it as it may have, in bytes; cut to its maximum
  *
- * It is released, room or no room: this may make a deficit.  The maximum should be what was set by hand.
+ * It is released, room or no room: beyond memtide_ledger_most() this makes a deficit.
  */
-void memtide_ledger_step_back(struct memtide_ledger_vm *vm);
+void memtide_ledger_step_back(struct memtide_ledger_vm *vm, uint64_t ceiling);
+
+/**
+ * memtide_ledger_resume() - what counts for a VM has been started anew, and the VM has not
+ * @counters: of the new one, whose epoch is no reset
+ *
+ * What was decided stays, and so does the charge; the ceiling has to be published and confirmed afresh.
+ */
+void memtide_ledger_resume(struct memtide_ledger_vm *vm, const struct memtide_counters *counters);
 
 /**
  * memtide_ledger_change() - new terms from an administrator
