@@ -125,6 +125,16 @@ uint64_t world_number(int i, const char *key)
 	return value;
 }
 
+/* Who speaks for it is on memtided's socket. */
+bool world_is_connected(int i)
+{
+	json_t *vm = controller_vm(world.controller, names[i]);
+	bool is = json_is_true(json_object_get(vm, "connected"));
+
+	json_decref(vm);
+	return is;
+}
+
 bool world_state_is(int i, const char *state)
 {
 	json_t *vm = controller_vm(world.controller, names[i]);

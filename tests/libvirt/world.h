@@ -58,6 +58,7 @@ bool world_is_emulated(void);
 
 /* A number of what memtided's status says of domain @i: "ceiling", ... */
 uint64_t world_number(int i, const char *key);
+bool world_is_connected(int i);
 bool world_state_is(int i, const char *state);
 /* What memtided knows of domain @i by libvirt's hook or the agent, a new reference; NULL: nothing. */
 json_t *world_domain(int i);
