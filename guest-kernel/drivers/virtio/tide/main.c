@@ -16,7 +16,7 @@ module_param_named(quiet_ms, tide_quiet_ms, uint, 0644);
 MODULE_PARM_DESC(quiet_ms,
 		 "Without pressure for so long, what is above the target is given (default 5000)");
 
-/* As long as a controller needs that was killed and is started again, also where the host is busy. */
+/* Long enough for a controller that was killed to be there again, also where the host is busy. */
 unsigned int tide_oom_wait_ms = 5000;
 module_param_named(oom_wait_ms, tide_oom_wait_ms, uint, 0644);
 MODULE_PARM_DESC(oom_wait_ms,

@@ -358,10 +358,10 @@ static unsigned long tide_oom_returned(struct tide *tide)
 }
 
 /*
- * Claims and waits for the grant, at most tide_oom_wait_ms.  A controller that starts anew meanwhile
- * may know nothing of a claim that its predecessor has read, so it is made again now and then.  The
- * caller holds oom_lock; attend and move, which free what the grant allows and wake us, take no lock
- * that depends on it and allocate nothing.
+ * Claims and waits for the grant, at most tide_oom_wait_ms.  A controller that starts anew in the
+ * meantime may know nothing of a claim that its predecessor has read, so it is made again now and
+ * then.  The caller holds oom_lock; attend and move, which free what the grant allows and wake us,
+ * take no lock that depends on it and allocate nothing.
  */
 static void tide_oom_wait(struct tide *tide)
 {
