@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "cgroup-id.h"
+#include "kernel-tables.h"
 #include "policy-attach.h"
 #include "policy-internal.h"
 
@@ -34,7 +35,6 @@ struct memtide_attachments {
 	struct entry *entries;
 	struct memtide_attachment *list;	/* the same, as they are handed out */
 	size_t nr;
-	struct btf *kernel;
 };
 
 /* FAMILY-CGROUP */
@@ -142,32 +142,15 @@ static void read_sysfs(struct memtide_attachments *all, struct entry *entry, con
  * What its pinned link leads to
  */
 
-/* Of the ops table in a map's value: its struct in @kernel, and where in the value it begins. */
-static __s32 find_table(const struct btf *kernel, __u32 value_type, size_t *ret_offset)
-{
-	const struct btf_type *value = btf__type_by_id(kernel, value_type);
-	const struct btf_member *member;
-
-	if (!value || !btf_is_struct(value))
-		return -ENOENT;
-	member = btf_members(value);
-	for (int i = 0; i < btf_vlen(value); i++, member++)
-		if (!strcmp(btf__name_by_offset(kernel, member->name_off), "data")) {
-			*ret_offset = member->offset / 8;
-			return member->type;
-		}
-	return -ENOENT;
-}
-
 /* Where an ops table has programs, its map's value has their ids. */
-static __u32 any_program(const struct btf *kernel, __u32 table, const unsigned char *data)
+static __u32 any_program(const struct btf *btf, __u32 table, const unsigned char *data)
 {
-	const struct btf_type *t = btf__type_by_id(kernel, table);
+	const struct btf_type *t = btf__type_by_id(btf, table);
 	const struct btf_member *member = btf_members(t);
 	unsigned long id = 0;
 
 	for (int i = 0; i < btf_vlen(t) && !id; i++, member++)
-		if (btf_is_ptr(btf__type_by_id(kernel, member->type)))
+		if (btf_is_ptr(btf__type_by_id(btf, member->type)))
 			memcpy(&id, data + member->offset / 8, sizeof(id));
 	return id;
 }
@@ -218,24 +201,22 @@ static void read_variables(struct entry *entry, __u32 program)
 	close(fd);
 }
 
-static void read_map(struct memtide_attachments *all, struct entry *entry, int fd)
+static void read_map(struct entry *entry, int fd)
 {
+	const struct kernel_tables *tables;
+	const struct kernel_table *table;
 	struct bpf_map_info info = {};
 	__u32 size = sizeof(info), zero = 0;
-	unsigned char *value = NULL;
-	size_t offset;
-	__s32 table = -ENOENT;
+	unsigned char *value;
 
-	if (!all->kernel)
-		all->kernel = btf__load_vmlinux_btf();
-	if (all->kernel && !bpf_map_get_info_by_fd(fd, &info, &size))
-		table = find_table(all->kernel, info.btf_vmlinux_value_type_id, &offset);
-	if (table > 0)
-		value = calloc(1, info.value_size);
+	if (kernel_tables_read(&tables) || bpf_map_get_info_by_fd(fd, &info, &size))
+		return;
+	table = kernel_table_of_value(tables, info.btf_vmlinux_value_type_id);
+	value = table ? calloc(1, info.value_size) : NULL;
 	if (value && !bpf_map_lookup_elem(fd, &zero, value)) {
-		read_variables(entry, any_program(all->kernel, table, value + offset));
-		policy_read_members(&entry->knobs, all->kernel, table, value + offset,
-				    info.value_size - offset, entry->shown.name, NULL);
+		read_variables(entry, any_program(tables->btf, table->type, value + table->offset));
+		policy_read_members(&entry->knobs, tables->btf, table->type, value + table->offset,
+				    info.value_size - table->offset, entry->shown.name, NULL);
 	}
 	free(value);
 }
@@ -273,7 +254,7 @@ static void read_pin(struct memtide_attachments *all, struct entry *entry, const
 	fd = open_map(entry->shown.pin);
 	if (fd < 0)
 		return;
-	read_map(all, entry, fd);
+	read_map(entry, fd);
 	close(fd);
 }
 
@@ -311,7 +292,6 @@ void memtide_attachments_free(struct memtide_attachments *all)
 		btf__free(all->entries[i].btf);
 		free(all->entries[i].rodata);
 	}
-	btf__free(all->kernel);
 	free(all->entries);
 	free(all->list);
 	free(all);

@@ -21,6 +21,7 @@
 
 #include "attachments.h"
 #include "cgroup-id.h"
+#include "kernel-tables.h"
 #include "policy-internal.h"
 
 #define BPFFS		"/sys/fs/bpf"
@@ -59,18 +60,17 @@ static int no_hooks(const char *family, struct memtide_errtext *errtext)
 /* Does the kernel know the ops tables? */
 static int check_kernel(const struct memtide_policy *policy, struct memtide_errtext *errtext)
 {
-	struct btf *kernel = btf__load_vmlinux_btf();
-	int r = 0;
+	const struct kernel_tables *tables;
+	int r = kernel_tables_read(&tables);
 
-	if (!kernel)
+	if (r)
 		return memtide_errtext_set(errtext, -EOPNOTSUPP,
-					   "this kernel does not describe its types (/sys/kernel/btf/vmlinux: %m): "
-					   "boot one with CONFIG_DEBUG_INFO_BTF");
-	for (size_t i = 0; i < policy->nr_ops && !r; i++)
-		if (btf__find_by_name_kind(kernel, policy->ops[i].family->ops, BTF_KIND_STRUCT) < 0)
-			r = no_hooks(policy->ops[i].family->name, errtext);
-	btf__free(kernel);
-	return r;
+					   "this kernel does not describe its types (/sys/kernel/btf/vmlinux: %s): "
+					   "boot one with CONFIG_DEBUG_INFO_BTF", strerror(-r));
+	for (size_t i = 0; i < policy->nr_ops; i++)
+		if (!kernel_table_of_family(tables, policy->ops[i].family))
+			return no_hooks(policy->ops[i].family->name, errtext);
+	return 0;
 }
 
 static int need_root(struct memtide_errtext *errtext)
