@@ -162,12 +162,11 @@ json_t *attach_list(uint64_t cgroup_id)
 	json_t *list = json_array();
 	size_t nr;
 
-	if (memtide_attachments_read(&all))
+	if (cgroup_id ? memtide_attachments_read_of(cgroup_id, &all) : memtide_attachments_read(&all))
 		return list;
 	attachment = memtide_attachments_list(all, &nr);
 	for (size_t i = 0; i < nr; i++, attachment++)
-		if (!cgroup_id || attachment->cgroup_id == cgroup_id)
-			json_array_append_new(list, describe(attachment));
+		json_array_append_new(list, describe(attachment));
 	memtide_attachments_free(all);
 	return list;
 }

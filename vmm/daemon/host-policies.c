@@ -120,11 +120,11 @@ static unsigned int look(const struct memtide_policy *policy, uint64_t cgroup_id
 	size_t nr;
 
 	*ret_same = true;
-	if (memtide_attachments_read(&all) < 0)
+	if (memtide_attachments_read_of(cgroup_id, &all) < 0)
 		return 0;
 	attachment = memtide_attachments_list(all, &nr);
 	for (size_t i = 0; i < nr; i++, attachment++) {
-		if (!attachment->in_force || !attachment->pin[0] || attachment->cgroup_id != cgroup_id ||
+		if (!attachment->in_force || !attachment->pin[0] ||
 		    !has_family(memtide_policy_family_names(policy), attachment->family))
 			continue;
 		found++;
@@ -240,13 +240,13 @@ void host_policies_detach(const char *cgroup, char *ret_account, size_t size)
 	ret_account[0] = '\0';
 	/* With the cgroup the kernel has detached them; what is left of them goes with the next that is attached. */
 	if (!memtide_kernel_has_hooks() || memtide_cgroup_id(cgroup, &id, NULL) < 0 ||
-	    memtide_attachments_read(&all) < 0)
+	    memtide_attachments_read_of(id, &all) < 0)
 		return;
 	attachment = memtide_attachments_list(all, &nr);
 	for (size_t i = 0; i < nr; i++, attachment++) {
 		size_t detached;
 
-		if (attachment->cgroup_id != id || !attachment->in_force || !attachment->pin[0])
+		if (!attachment->in_force || !attachment->pin[0])
 			continue;
 		used = account(attachment, ret_account, size, used);
 		memtide_policy_detach(attachment->family, cgroup, &detached, NULL);

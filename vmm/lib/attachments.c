@@ -35,6 +35,7 @@ struct memtide_attachments {
 	struct entry *entries;
 	struct memtide_attachment *list;	/* the same, as they are handed out */
 	size_t nr;
+	uint64_t cgroup_id;			/* of which these are; 0 for all */
 };
 
 /* FAMILY-CGROUP */
@@ -76,7 +77,7 @@ static int read_folder(struct memtide_attachments *all, const char *folder,
 	while (dir && !r && (file = readdir(dir))) {
 		struct entry *entry;
 
-		if (!parse_name(file->d_name, family, &id))
+		if (!parse_name(file->d_name, family, &id) || (all->cgroup_id && id != all->cgroup_id))
 			continue;
 		entry = add_entry(all, family, id);
 		if (entry)
@@ -258,11 +259,14 @@ static void read_pin(struct memtide_attachments *all, struct entry *entry, const
 	close(fd);
 }
 
-int memtide_attachments_read(struct memtide_attachments **ret)
+/* @cgroup_id may be 0, which no cgroup has. */
+static int read_all(uint64_t cgroup_id, struct memtide_attachments **ret)
 {
 	struct memtide_attachments *all = calloc(1, sizeof(*all));
 	int r = all ? 0 : -ENOMEM;
 
+	if (all)
+		all->cgroup_id = cgroup_id;
 	policy_listen_to_libbpf();
 	if (!r)
 		r = read_folder(all, MEMTIDE_TIDE_SYSFS "/policies", read_sysfs);
@@ -281,6 +285,16 @@ int memtide_attachments_read(struct memtide_attachments **ret)
 	}
 	*ret = all;
 	return 0;
+}
+
+int memtide_attachments_read(struct memtide_attachments **ret)
+{
+	return read_all(0, ret);
+}
+
+int memtide_attachments_read_of(uint64_t cgroup_id, struct memtide_attachments **ret)
+{
+	return read_all(cgroup_id, ret);
 }
 
 void memtide_attachments_free(struct memtide_attachments *all)

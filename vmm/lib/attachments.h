@@ -59,6 +59,10 @@ struct memtide_attachment {
  * Who is not root sees what sysfs shows.  A kernel without the hooks has none, which is no error.  0 or -ENOMEM.
  */
 int memtide_attachments_read(struct memtide_attachments **ret);
+
+/* The same for what is attached to one cgroup; costs nothing for each of the others. */
+int memtide_attachments_read_of(uint64_t cgroup_id, struct memtide_attachments **ret);
+
 void memtide_attachments_free(struct memtide_attachments *all);
 
 /* All of them, in no order; their number in @ret_nr. */
