@@ -23,6 +23,7 @@
 
 #define CGROUP		"/sys/fs/cgroup/memtide-test"
 #define BELOW		CGROUP "/below"
+#define BESIDE		CGROUP "/beside"
 #define VM		CGROUP "/vm"
 #define MIB		(UINT64_C(1) << 20)
 #define GONE_TRIES	6000	/* of 10 ms: for what takes milliseconds on a machine that does nothing else */
@@ -37,6 +38,14 @@ static char *policy(const char *name)
 	if (access(file, F_OK))
 		snprintf(file, sizeof(file), "%s/bpf/%s.bpf.o", build, name);
 	return file;
+}
+
+static void copy_policy(const char *name, const char *to)
+{
+	char command[1024];
+
+	snprintf(command, sizeof(command), "cp -- %s %s", policy(name), to);
+	assert_int_equal(system(command), 0);
 }
 
 /* What `policy list` says of a cgroup and of @family, or, with NULL, of any; NULL if nothing is there. */
@@ -111,6 +120,7 @@ static int stop(void **state)
 {
 	memtide("policy detach --cgroup %s", CGROUP);
 	rmdir(BELOW);
+	rmdir(BESIDE);
 	return rmdir(CGROUP);
 }
 
@@ -272,6 +282,40 @@ static void test_ksm_set(void **state)
 	assert_says("no policy of tenant 9");
 	assert_int_equal(memtide("ksm set --knob pages_to_scan=321"), 0);
 	assert_says("321 pages every");
+}
+
+/* Of two policies of a tenant neither is changed where one does not know the knob, or is not loaded with it. */
+static void test_ksm_set_all_or_none(void **state)
+{
+	static const char *const cgroups[] = { BELOW, BESIDE };
+	char files[2][64];
+
+	for (int i = 0; i < 2; i++) {
+		snprintf(files[i], sizeof(files[i]), "/tmp/memtide-test-%d-%d.bpf.o", getpid(), i);
+		copy_policy("ksm-minimal", files[i]);
+		assert_int_equal(mkdir(cgroups[i], 0755), 0);
+		assert_int_equal(memtide("policy attach %s --cgroup %s --knob domain=8", files[i], cgroups[i]), 0);
+	}
+	for (int i = 0; i < 2; i++) {
+		copy_policy("ksm-unverifiable", files[i]);
+		assert_int_equal(memtide("ksm set --tenant 8 --knob domain=9"), 1);
+		assert_says("does not verify");
+		for (int k = 0; k < 2; k++)
+			assert_attached(cgroups[k], "ksm_minimal", "domain", 8);
+		copy_policy("ksm-minimal", files[i]);
+	}
+	assert_int_equal(memtide("policy replace %s --cgroup %s --knob domain=8", policy("ksm-tenant"), BELOW), 0);
+	assert_int_equal(memtide("ksm set --tenant 8 --knob settle_scans=4"), 1);
+	assert_says("has no knob settle_scans");
+	assert_attached(BELOW, "ksm_tenant", "settle_scans", 1);
+	assert_int_equal(memtide("ksm set --tenant 8 --knob domain=9"), 0);
+	assert_attached(BELOW, "ksm_tenant", "domain", 9);
+	assert_attached(BESIDE, "ksm_minimal", "domain", 9);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(rmdir(cgroups[i]), 0);
+		wait_until_gone(cgroups[i]);
+		assert_int_equal(unlink(files[i]), 0);
+	}
 }
 
 static void test_detach(void **state)
@@ -457,6 +501,7 @@ int main(void)
 		cmocka_unit_test(test_what_is_refused),
 		cmocka_unit_test(test_ksm),
 		cmocka_unit_test(test_ksm_set),
+		cmocka_unit_test(test_ksm_set_all_or_none),
 		cmocka_unit_test(test_detach),
 		cmocka_unit_test(test_open),
 		cmocka_unit_test(test_thp),

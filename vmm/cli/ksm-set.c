@@ -86,30 +86,94 @@ static void take_over(struct memtide_policy *policy, const struct memtide_attach
 	}
 }
 
-/* The same policy once more, with some knobs changed. */
-static int replace(const struct cli *cli, const struct memtide_attachment *attachment)
+/* The policy of @attachment once more, with its knobs, and those of --knob where they @change. */
+static int open_again(const struct cli *cli, const struct memtide_attachment *attachment, bool change,
+		      struct memtide_policy **ret_policy, struct memtide_errtext *errtext)
 {
-	struct memtide_policy *policy = NULL;
-	struct memtide_errtext errtext;
+	struct memtide_policy *policy;
 	int r;
 
-	if (!attachment->file[0]) {
-		snprintf(errtext.text, sizeof(errtext.text),
-			 "policy %s on %s was attached by another program, so its file is not known: memtide policy "
-			 "replace FILE --cgroup PATH --knob NAME=VALUE", attachment->name, attachment->cgroup);
-		return attach_failed(cli, errtext.text, NULL);
-	}
-	r = memtide_policy_open(attachment->file, &policy, &errtext);
-	if (!r) {
-		take_over(policy, attachment);
-		r = attach_set_knobs(cli, policy, &errtext);
-	}
-	if (!r)
-		r = memtide_policy_replace(policy, attachment->cgroup, &errtext);
+	if (!attachment->file[0])
+		return memtide_errtext_set(errtext, -ENOENT,
+					   "policy %s on %s was attached by another program, so its file is not known: "
+					   "memtide policy replace FILE --cgroup PATH --knob NAME=VALUE",
+					   attachment->name, attachment->cgroup);
+	r = memtide_policy_open(attachment->file, &policy, errtext);
 	if (r)
-		attach_failed(cli, errtext.text, policy ? memtide_policy_log(policy) : NULL);
-	memtide_policy_close(policy);
-	return r ? CLI_FAILED : CLI_OK;
+		return r;
+	take_over(policy, attachment);
+	r = change ? attach_set_knobs(cli, policy, errtext) : 0;
+	if (r)
+		memtide_policy_close(policy);
+	else
+		*ret_policy = policy;
+	return r;
+}
+
+/* A VM that ends in the meantime takes its policy along, which is no failure. */
+static int replace(const struct memtide_attachment *attachment, struct memtide_policy *policy,
+		   struct memtide_errtext *errtext)
+{
+	int r = memtide_policy_replace(policy, attachment->cgroup, errtext);
+
+	return r && access(attachment->cgroup, F_OK) ? 0 : r;
+}
+
+/* How many have been replaced, of @nr, in @ret_done. */
+static int replace_all(const struct cli *cli, const struct memtide_attachment *const *attached,
+		       struct memtide_policy **policies, size_t nr, size_t *ret_done)
+{
+	struct memtide_errtext errtext;
+
+	for (*ret_done = 0; *ret_done < nr; (*ret_done)++) {
+		struct memtide_policy **policy = &policies[*ret_done];
+
+		if (replace(attached[*ret_done], *policy, &errtext))
+			return attach_failed(cli, errtext.text, memtide_policy_log(*policy));
+		/* the kernel has it, and many of them would take memory here for nothing */
+		memtide_policy_close(*policy);
+		*policy = NULL;
+	}
+	return CLI_OK;
+}
+
+/* What had been replaced when another could not be, which has been said. */
+static void take_back(const struct cli *cli, const struct memtide_attachment *const *attached, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++) {
+		struct memtide_policy *policy = NULL;
+		struct memtide_errtext errtext;
+		int r = open_again(cli, attached[i], false, &policy, &errtext);
+
+		if (!r)
+			r = replace(attached[i], policy, &errtext);
+		if (r)
+			attach_failed(cli, errtext.text, NULL);
+		memtide_policy_close(policy);
+	}
+}
+
+/* All or none: what a policy does not take is found out before any is replaced. */
+static int change_all(const struct cli *cli, const struct memtide_attachment *const *attached, size_t nr)
+{
+	struct memtide_policy **policies = calloc(nr + 1, sizeof(*policies));
+	struct memtide_errtext errtext;
+	size_t opened = 0, done = 0;
+	int r = CLI_OK;
+
+	if (!policies)
+		return attach_failed(cli, "no memory for the policies", NULL);
+	for (; opened < nr && !r; opened += !r)
+		if (open_again(cli, attached[opened], true, &policies[opened], &errtext))
+			r = attach_failed(cli, errtext.text, NULL);
+	if (!r)
+		r = replace_all(cli, attached, policies, nr, &done);
+	if (r)
+		take_back(cli, attached, done);
+	for (size_t i = 0; i < opened; i++)
+		memtide_policy_close(policies[i]);
+	free(policies);
+	return r;
 }
 
 static bool is_of_tenant(const struct memtide_attachment *attachment, uint64_t tenant)
@@ -119,30 +183,34 @@ static bool is_of_tenant(const struct memtide_attachment *attachment, uint64_t t
 	return attachment->in_force && !strcmp(attachment->family, "ksm") && domain && domain->value == tenant;
 }
 
-static int set_tenant(const struct cli *cli, uint64_t tenant)
+static int none_of_tenant(const struct cli *cli)
 {
-	const struct memtide_attachment *attachment;
-	struct memtide_attachments *all;
 	char message[300];
-	size_t nr, found = 0;
-	int r = CLI_OK;
 
-	if (memtide_attachments_read(&all))
-		return attach_failed(cli, "no memory to see what is attached", NULL);
-	attachment = memtide_attachments_list(all, &nr);
-	for (size_t i = 0; i < nr && !r; i++, attachment++) {
-		if (!is_of_tenant(attachment, tenant))
-			continue;
-		found++;
-		r = replace(cli, attachment);
-	}
-	memtide_attachments_free(all);
-	if (r || found)
-		return r ? r : ksm_show(cli);
 	snprintf(message, sizeof(message),
 		 "no policy of tenant %s is attached%s: memtide policy attach ksm-tenant --vm NAME --knob domain=%s",
 		 cli->tenant, geteuid() ? ", or you may not see it (be root)" : "", cli->tenant);
 	return attach_failed(cli, message, NULL);
+}
+
+static int set_tenant(const struct cli *cli, uint64_t tenant)
+{
+	const struct memtide_attachment *attachment, **own;
+	struct memtide_attachments *all;
+	size_t nr, found = 0;
+	int r;
+
+	if (memtide_attachments_read(&all))
+		return attach_failed(cli, "no memory to see what is attached", NULL);
+	attachment = memtide_attachments_list(all, &nr);
+	own = calloc(nr + 1, sizeof(*own));
+	for (size_t i = 0; own && i < nr; i++)
+		if (is_of_tenant(&attachment[i], tenant))
+			own[found++] = &attachment[i];
+	r = found ? change_all(cli, own, found) : none_of_tenant(cli);
+	free(own);
+	memtide_attachments_free(all);
+	return r ? r : ksm_show(cli);
 }
 
 static void print_merge(const json_t *result)
