@@ -319,6 +319,62 @@ static void test_no_policy(void **state)
 	assert_int_equal(balloon_is(0), WORLD_RAM);
 }
 
+/*
+ * QEMUs that hang
+ */
+
+static void hang(int i, bool hangs)
+{
+	assert_int_equal(kill(vm_pid(domain_vm(world.domain[i])), hangs ? SIGSTOP : SIGCONT), 0);
+}
+
+/* It is asked each two seconds. */
+static void wait_unheard(int i)
+{
+	WAIT_FOR(world_number(i, "stats_age_ms") >= 6000);
+}
+
+static void bring_to(int i, uint64_t bytes)
+{
+	json_t *params = json_pack("{s:s, s:I, s:I}", "vm", domain_name(world.domain[i]), "floor", (json_int_t)bytes,
+				   "maximum", (json_int_t)bytes);
+
+	assert_int_equal(controller_call(world.controller, "vm.set", params, NULL), 0);
+	WAIT_FOR(balloon_is(i) == bytes && world_number(i, "charged") == bytes);
+}
+
+/* Whoever depends on it waits, and nobody else. */
+static void test_hanging(void **state)
+{
+	uint64_t id;
+
+	open_with_plain();
+	define_plain(1, "beta", true, POLICY);
+	world_wait_managed(1);
+	WAIT_FOR(world_is_settled());
+	hang(0, true);
+	wait_unheard(0);
+	assert_int_equal(domain_set_policy(world.domain[1], "<policy><floor>224MiB</floor></policy>",
+					   VIR_DOMAIN_AFFECT_LIVE), 0);
+	WAIT_FOR(world_number(1, "floor") == 224 * MIB);
+	bring_to(1, 320 * MIB);
+	bring_to(1, 288 * MIB);
+	hang(0, false);
+	bring_to(0, 256 * MIB);
+	/* the agent ends all the same */
+	hang(0, true);
+	wait_unheard(0);
+	id = world_number(1, "id");
+	world_agent_down(SIGTERM);
+	world_agent_up();
+	WAIT_FOR(world_number(1, "id") != id);
+	world_wait_managed(1);
+	bring_to(1, 304 * MIB);
+	hang(0, false);
+	world_wait_managed(0);
+	bring_to(0, 272 * MIB);
+}
+
 static int run(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -326,6 +382,7 @@ static int run(int argc, char **argv)
 		cmocka_unit_test_teardown(test_restarts, world_close),
 		cmocka_unit_test_teardown(test_set_by_hand, world_close),
 		cmocka_unit_test_teardown(test_no_policy, world_close),
+		cmocka_unit_test_teardown(test_hanging, world_close),
 		cmocka_unit_test_teardown(test_reclaim, close_and_swap_off),
 		cmocka_unit_test_teardown(test_limit_by_hand, world_close),
 		cmocka_unit_test_teardown(test_balloon_beside_device, world_close),

@@ -11,11 +11,15 @@
  *	telling.c	what it does not know yet, and is told
  *	stand-in.c	domains without a device of memtide's, for which it speaks: what memtided reads and asks
  *	means.h		how memory is taken from them: balloon.c, reclaim.c
+ *	worker.c	the threads in which that is done
  *	by-hand.c	balloons that somebody else has set
  *
- * One thread, and one loop, which is libvirt's (virEventRegisterDefaultImpl()): whatever waits does so by
- * virEventAddHandle() and virEventAddTimeout().  A call into libvirt may take its time, and then so does everything
- * else here; one to memtided has a time limit.
+ * One loop, which is libvirt's (virEventRegisterDefaultImpl()), in the first thread: whatever waits does so by
+ * virEventAddHandle() and virEventAddTimeout().  What it calls libvirt for, libvirt's daemon answers by itself, without
+ * asking a QEMU, or the connection is taken for lost (connection_open()); a call to memtided has a time limit.  What
+ * depends on a QEMU or on a VM's cgroup, any of which may hang for ever, is done by a worker for each VM, which has a
+ * connection of its own: libvirt's daemon serves only so many calls of one connection at a time.  Workers see nothing
+ * of what is in this file but connection_open().
  *
  * Nothing that has to outlive the agent is kept here.  What memtided knows it is asked for, what libvirt knows
  * likewise, and the difference is told: so it does not matter which of the three was away, or for how long.
@@ -125,6 +129,11 @@ struct agent {
 
 /* Begin to be connected; again after each loss.  0, or a negative errno: there are no timers. */
 int connection_start(struct agent *agent);
+/*
+ * Another one to @uri, whose calls fail when libvirt's daemon hangs; NULL: there is none, libvirt's last error says why.
+ * Any thread; the caller closes it.
+ */
+virConnectPtr connection_open(const char *uri);
 void connection_end(struct agent *agent);
 
 /*

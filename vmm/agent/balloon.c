@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
 
 #include "agent.h"
 #include "by-hand.h"
@@ -31,8 +32,9 @@
 #define STUCK_LOOKS	20
 
 struct balloon {
-	struct agent_domain *domain;
-	uint64_t ram;
+	struct means_vm vm;
+	virConnectPtr connection;	/* of its own: one that hangs keeps nothing else from being asked.  NULL: none */
+	virDomainPtr domain;
 	uint64_t from;		/* where it was when it was asked last */
 	uint64_t asked;		/* 0: not yet */
 	uint64_t seen;		/* at the last look */
@@ -49,25 +51,60 @@ struct balloon_stats {
 	bool known[VIR_DOMAIN_MEMORY_STAT_NR];
 };
 
-static int balloon_open(struct agent_domain *domain, uint64_t ram, void **ret_state)
+static int balloon_open(const struct means_vm *vm, void **ret_state, struct memtide_errtext *errtext)
 {
 	struct balloon *balloon = calloc(1, sizeof(*balloon));
 
 	if (!balloon)
-		return -ENOMEM;
-	balloon->domain = domain;
-	balloon->ram = ram;
+		return memtide_errtext_set(errtext, -ENOMEM, "no memory");
+	balloon->vm = *vm;
 	*ret_state = balloon;
 	return 0;
 }
 
-static int read_stats(const struct balloon *balloon, struct balloon_stats *ret_stats)
+/*
+ * libvirt
+ */
+
+static void hang_up(struct balloon *balloon)
+{
+	if (balloon->domain)
+		virDomainFree(balloon->domain);
+	if (balloon->connection)
+		virConnectClose(balloon->connection);
+	balloon->domain = NULL;
+	balloon->connection = NULL;
+}
+
+/* A connection that is broken is made anew at the next turn. */
+static int failed(struct balloon *balloon, struct means_turn *turn)
+{
+	memtide_errtext_set(&turn->ret_errtext, -EIO, "libvirt says: %s", virGetLastErrorMessage());
+	if (!balloon->domain || virConnectIsAlive(balloon->connection) != 1)
+		hang_up(balloon);
+	return -EIO;
+}
+
+static int dial(struct balloon *balloon, struct means_turn *turn)
+{
+	if (balloon->domain)
+		return 0;
+	turn->waits_for = "libvirt to be connected";
+	balloon->connection = connection_open(balloon->vm.libvirt_uri);
+	if (balloon->connection)
+		balloon->domain = virDomainLookupByUUIDString(balloon->connection, balloon->vm.uuid);
+	return balloon->domain ? 0 : failed(balloon, turn);
+}
+
+static int read_stats(struct balloon *balloon, struct means_turn *turn, struct balloon_stats *ret_stats)
 {
 	virDomainMemoryStatStruct stats[VIR_DOMAIN_MEMORY_STAT_NR];
-	int n = virDomainMemoryStats(balloon->domain->handle, stats, VIR_DOMAIN_MEMORY_STAT_NR, 0);
+	int n;
 
+	turn->waits_for = "the statistics of its balloon";
+	n = virDomainMemoryStats(balloon->domain, stats, VIR_DOMAIN_MEMORY_STAT_NR, 0);
 	if (n < 0)
-		return -EIO;
+		return failed(balloon, turn);
 	*ret_stats = (struct balloon_stats){ .known = { false } };
 	for (int i = 0; i < n; i++) {
 		if (stats[i].tag < 0 || stats[i].tag >= VIR_DOMAIN_MEMORY_STAT_NR)
@@ -75,18 +112,34 @@ static int read_stats(const struct balloon *balloon, struct balloon_stats *ret_s
 		ret_stats->value[stats[i].tag] = stats[i].val;
 		ret_stats->known[stats[i].tag] = true;
 	}
-	return ret_stats->known[VIR_DOMAIN_MEMORY_STAT_ACTUAL_BALLOON] ? 0 : -ENODATA;
+	if (!ret_stats->known[VIR_DOMAIN_MEMORY_STAT_ACTUAL_BALLOON])
+		return memtide_errtext_set(&turn->ret_errtext, -ENODATA, "libvirt does not say where its balloon is");
+	return 0;
 }
+
+static void set_period(struct balloon *balloon, struct means_turn *turn)
+{
+	if (balloon->period_set)
+		return;
+	turn->waits_for = "statistics of its balloon to be asked for";
+	balloon->period_set = !virDomainSetMemoryStatsPeriod(balloon->domain, STATS_PERIOD, VIR_DOMAIN_AFFECT_LIVE);
+}
+
+static int set_size(struct balloon *balloon, struct means_turn *turn, uint64_t bytes)
+{
+	turn->waits_for = "its balloon to be set";
+	return virDomainSetMemoryFlags(balloon->domain, KIB(bytes), VIR_DOMAIN_AFFECT_LIVE) < 0 ? failed(balloon, turn) : 0;
+}
+
+/*
+ * Looking
+ */
 
 /* A guest whose driver is there sends statistics, if it is asked to. */
 static bool has_driver(struct balloon *balloon, const struct balloon_stats *stats, uint64_t now_ns)
 {
 	uint64_t updated = stats->value[VIR_DOMAIN_MEMORY_STAT_LAST_UPDATE];
 
-	if (!balloon->period_set) {
-		balloon->period_set = !virDomainSetMemoryStatsPeriod(balloon->domain->handle, STATS_PERIOD,
-								     VIR_DOMAIN_AFFECT_LIVE);
-	}
 	if (!updated)
 		return false;
 	if (updated != balloon->updated) {
@@ -103,10 +156,9 @@ static bool between(uint64_t value, uint64_t a, uint64_t b)
 	return value + MEANS_CLOSE_BYTES >= low && value <= high + MEANS_CLOSE_BYTES;
 }
 
-static void balloon_found(void *state, uint64_t usable)
+/* It is to come to @usable from where it is. */
+static void asked_for(struct balloon *balloon, uint64_t usable)
 {
-	struct balloon *balloon = state;
-
 	balloon->from = balloon->seen;
 	balloon->asked = usable;
 	balloon->elsewhere = 0;
@@ -120,11 +172,11 @@ static void balloon_found(void *state, uint64_t usable)
 static uint64_t set_by_hand(struct balloon *balloon, uint64_t actual, bool *ret_astray)
 {
 	bool moved = actual != balloon->seen;
-	bool let_go = actual >= balloon->ram || (balloon->domain->about.limits.autodeflate && actual > balloon->asked);
+	bool let_go = actual >= balloon->vm.ram || (balloon->vm.autodeflate && actual > balloon->asked);
 
 	balloon->seen = actual;
 	if (!balloon->asked)
-		balloon_found(balloon, actual);
+		asked_for(balloon, actual);
 	*ret_astray = !let_go && !between(actual, balloon->from, balloon->asked);
 	if (!*ret_astray) {
 		balloon->elsewhere = 0;
@@ -133,8 +185,8 @@ static uint64_t set_by_hand(struct balloon *balloon, uint64_t actual, bool *ret_
 	if (moved || !balloon->elsewhere++)
 		return 0;
 	*ret_astray = false;
-	balloon_found(balloon, actual);
-	return by_hand_is_configured(balloon->domain, actual) ? 0 : actual;
+	asked_for(balloon, actual);
+	return by_hand_is_configured(balloon->domain, balloon->vm.ram, actual) ? 0 : actual;
 }
 
 static bool is_stuck(struct balloon *balloon, uint64_t before, uint64_t actual)
@@ -173,62 +225,85 @@ static void take_stats(const struct balloon_stats *stats, struct memtide_stats *
 	guest->refault_anon = guest->swap_in;
 }
 
-static int balloon_look(void *state, uint64_t now_ns, struct means_view *ret_view)
+static void look(struct balloon *balloon, const struct balloon_stats *stats, struct means_view *ret_view)
 {
-	struct balloon *balloon = state;
-	uint64_t actual, before = balloon->seen;
-	struct means_view view = { .usable = 0 };
-	struct balloon_stats stats = { .known = { false } };
-	int r;
+	uint64_t actual = BYTES(stats->value[VIR_DOMAIN_MEMORY_STAT_ACTUAL_BALLOON]), before = balloon->seen;
+	struct means_view view = { .usable = actual };
 
-	r = read_stats(balloon, &stats);
-	if (r < 0)
-		return r;
-	actual = BYTES(stats.value[VIR_DOMAIN_MEMORY_STAT_ACTUAL_BALLOON]);
-	view.usable = actual;
-	view.driver = has_driver(balloon, &stats, now_ns);
-	take_stats(&stats, &view.stats);
+	view.driver = has_driver(balloon, stats, means_now_ns());
+	take_stats(stats, &view.stats);
 	if (view.driver) {
-		view.pressed = is_pressed(balloon, &stats, &view.stats);
+		view.pressed = is_pressed(balloon, stats, &view.stats);
 		view.stuck = is_stuck(balloon, before, actual);
 		view.by_hand = set_by_hand(balloon, actual, &view.astray);
 	} else {
 		balloon->seen = actual;
 	}
 	*ret_view = view;
-	return 0;
-}
-
-static int balloon_ask(void *state, uint64_t usable)
-{
-	struct balloon *balloon = state;
-
-	if (virDomainSetMemoryFlags(balloon->domain->handle, KIB(usable), VIR_DOMAIN_AFFECT_LIVE) < 0)
-		return -EIO;
-	balloon_found(balloon, usable);
-	return 0;
 }
 
 /* QEMU keeps what was asked for, and tells the driver when that is back. */
-static void balloon_rebooted(void *state)
+static void rebooted(struct balloon *balloon)
+{
+	balloon->from = balloon->vm.ram;
+	balloon->updated_ns = 0;
+}
+
+/* Where it is then counts: what it had before it may have taken back meanwhile. */
+static int ask(struct balloon *balloon, struct means_turn *turn)
+{
+	const struct means_view *view = &turn->ret_view;
+	struct balloon_stats stats;
+	int r;
+
+	if (!view->driver || view->astray || view->by_hand || turn->over)
+		return 0;
+	r = set_size(balloon, turn, turn->ask);
+	if (r < 0)
+		return r;
+	asked_for(balloon, turn->ask);
+	turn->ret_asked = true;
+	r = read_stats(balloon, turn, &stats);
+	if (!r)
+		turn->ret_view.usable = BYTES(stats.value[VIR_DOMAIN_MEMORY_STAT_ACTUAL_BALLOON]);
+	return r;
+}
+
+static int balloon_turn(void *state, struct means_turn *turn)
 {
 	struct balloon *balloon = state;
+	struct balloon_stats stats;
+	int r;
 
-	balloon->from = balloon->ram;
-	balloon->updated_ns = 0;
+	if (turn->rebooted)
+		rebooted(balloon);
+	if (turn->found)
+		asked_for(balloon, turn->found);
+	r = dial(balloon, turn);
+	if (!r) {
+		set_period(balloon, turn);
+		r = read_stats(balloon, turn, &stats);
+	}
+	if (!r) {
+		look(balloon, &stats, &turn->ret_view);
+		if (turn->ask)
+			r = ask(balloon, turn);
+	}
+	turn->waits_for = NULL;
+	return r;
 }
 
 static void balloon_close(void *state)
 {
+	hang_up(state);
 	free(state);
 }
 
 const struct means means_balloon = {
 	.kind = TIDE_VMM_BALLOON,
+	.name = "virtio-balloon",
+	.needs_libvirt = true,
 	.open = balloon_open,
-	.look = balloon_look,
-	.found = balloon_found,
-	.ask = balloon_ask,
-	.rebooted = balloon_rebooted,
+	.turn = balloon_turn,
 	.close = balloon_close,
 };

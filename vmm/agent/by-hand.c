@@ -36,11 +36,11 @@ int by_hand_tell(const struct agent_domain *domain, uint64_t bytes)
 	return r;
 }
 
-bool by_hand_is_configured(const struct agent_domain *domain, uint64_t bytes)
+bool by_hand_is_configured(virDomainPtr handle, uint64_t ram, uint64_t bytes)
 {
-	char *xml = virDomainGetXMLDesc(domain->handle, VIR_DOMAIN_XML_INACTIVE);
+	char *xml = virDomainGetXMLDesc(handle, VIR_DOMAIN_XML_INACTIVE);
 	struct memtide_domain config;
-	bool is = bytes >= domain->about.limits.memory.value;
+	bool is = bytes >= ram;
 
 	if (xml && !memtide_domain_read(xml, strlen(xml), &config, NULL))
 		is |= bytes == config.limits.current.value;
@@ -52,10 +52,11 @@ static void settled(int timer, void *opaque)
 {
 	struct agent_domain *domain = opaque;
 	struct by_hand *by_hand = domain->by_hand;
+	uint64_t ram = domain->about.limits.memory.value;
 	virDomainInfo info;
 
 	virEventUpdateTimeout(timer, -1);
-	if (by_hand->bytes == by_hand->told || by_hand_is_configured(domain, by_hand->bytes))
+	if (by_hand->bytes == by_hand->told || by_hand_is_configured(domain->handle, ram, by_hand->bytes))
 		return;
 	/* A later event is about to come. */
 	if (virDomainGetInfo(domain->handle, &info) < 0 || (uint64_t)info.memory << 10 != by_hand->bytes)

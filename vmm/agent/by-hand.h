@@ -9,13 +9,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <libvirt/libvirt.h>
+
 struct agent_domain;
 
 /* Its balloon was set to @bytes.  0, or negative errno: memtided was not to be reached. */
 int by_hand_tell(const struct agent_domain *domain, uint64_t bytes);
 
-/* @bytes is where libvirt itself puts its balloon at the start, or where one is that nobody has inflated. */
-bool by_hand_is_configured(const struct agent_domain *domain, uint64_t bytes);
+/*
+ * @bytes is where libvirt itself puts the balloon of a domain of @ram bytes at the start, or where one is that nobody has
+ * inflated.  Any thread.
+ */
+bool by_hand_is_configured(virDomainPtr handle, uint64_t ram, uint64_t bytes);
 
 /* libvirt's event, of a domain whose balloon memtide never touches: it has a virtio-tide device. */
 void by_hand_balloon_changed(struct agent_domain *domain, uint64_t bytes);

@@ -106,16 +106,26 @@ static void hang_up(struct agent *agent)
 	virConnectClose(handle);
 }
 
+virConnectPtr connection_open(const char *uri)
+{
+	virConnectPtr handle = virConnectOpen(uri);
+
+	/* 1: one that does not know the question */
+	if (handle && virConnectSetKeepAlive(handle, ALIVE_S, ALIVE_COUNT) < 0) {
+		virConnectClose(handle);
+		return NULL;
+	}
+	return handle;
+}
+
 /* Events first, so that nothing is missed between them and the look at what there is. */
 static int dial(struct agent *agent)
 {
-	agent->libvirt.handle = virConnectOpen(agent->config.libvirt_uri);
+	agent->libvirt.handle = connection_open(agent->config.libvirt_uri);
 	if (!agent->libvirt.handle)
 		return -ENOTCONN;
 	if (hear(agent) < 0 ||
-	    virConnectRegisterCloseCallback(agent->libvirt.handle, closed, agent, NULL) < 0 ||
-	    /* 1: one that does not know the question */
-	    virConnectSetKeepAlive(agent->libvirt.handle, ALIVE_S, ALIVE_COUNT) < 0)
+	    virConnectRegisterCloseCallback(agent->libvirt.handle, closed, agent, NULL) < 0)
 		return -EIO;
 	return domains_take_stock(agent);
 }

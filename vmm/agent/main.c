@@ -6,6 +6,7 @@
 #include "log.h"
 #include "notify.h"
 #include "stand-in.h"
+#include "worker.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -16,6 +17,9 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
+
+/* What workers are at takes milliseconds, unless it hangs. */
+#define WORKERS_MS	500
 
 enum {
 	OPT_LOG_FILE = 256,
@@ -217,5 +221,8 @@ int main(int argc, char **argv)
 	}
 	status = run(&agent);
 	memtide_config_free(&agent.config);
+	/* One that hangs uses libvirt, and so that is not to be taken down. */
+	if (!workers_have_ended(WORKERS_MS))
+		_exit(status);
 	return status;
 }

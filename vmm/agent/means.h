@@ -2,19 +2,32 @@
 /*
  * How memory is taken from a VM without a virtio-tide device: by its virtio-balloon (balloon.c), or from outside
  * (reclaim.c).
+ *
+ * All of it may take its time, or never come back, and so is done in a thread of its own for each VM (worker.h), a turn
+ * at a time.  It sees nothing of the agent but what is here, and does not log: what there is to say is in the turn.
  */
 #ifndef AGENT_MEANS_H
 #define AGENT_MEANS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
+#include "errtext.h"
 #include "record.h"
-
-struct agent_domain;
 
 /* Balloon and cgroup go by pages, and move between two looks: what is as close as this is there. */
 #define MEANS_CLOSE_BYTES	(UINT64_C(256) << 10)
+
+/* The VM that it is about. */
+struct means_vm {
+	char uuid[37];
+	char libvirt_uri[256];
+	pid_t pid;			/* 0: not known */
+	uint64_t ram;			/* bytes */
+	bool autodeflate;		/* its guest may let its balloon go by itself */
+};
 
 /* What a look at a VM shows; sizes in bytes. */
 struct means_view {
@@ -28,24 +41,47 @@ struct means_view {
 };
 
 /**
+ * struct means_turn - what is new, and what has come of it
+ * @rebooted: its guest starts anew
+ * @found: it is to have so many bytes, which it has already; 0: nothing of the kind
+ * @ask: it is to come to so many bytes; 0: nothing is asked.  Where somebody else is seen to have set it, it is not asked
+ * @ret_view: how it was at the end of the turn
+ * @ret_asked: @ask was asked for
+ * @ret_errtext: words for a failure
+ * @waits_for: what takes so long, any thread; NULL: nothing
+ * @over: nobody waits for it any more, and nothing more is to be done to the VM; any thread
+ */
+struct means_turn {
+	bool rebooted;
+	uint64_t found;
+	uint64_t ask;
+	struct means_view ret_view;
+	bool ret_asked;
+	struct memtide_errtext ret_errtext;
+	_Atomic(const char *) waits_for;
+	atomic_bool over;
+};
+
+/**
  * struct means - one way to do it
  * @kind: as memtided is told
- * @open: 0 and the state for a VM of @ram bytes, or negative errno: it cannot be done with this one
- * @look: look at it, @now_ns by the monotonic clock; 0, or negative errno: nothing is known just now
- * @found: it is to have @usable bytes, which it has already; may be NULL
- * @ask: have it come to @usable bytes; may take its time, look() shows how far it is
- * @rebooted: its guest starts anew; may be NULL
+ * @name: for people
+ * @needs_libvirt: nothing can be done while libvirt is away
+ * @open: 0 and the state for @vm, which is copied; or negative errno: it cannot be done with this one
+ * @turn: do what is new, look, ask.  0, or negative errno: nothing is known just now, and whether it was asked neither
  * @close: what there was of it
  */
 struct means {
 	enum tide_vmm_kind kind;
-	int (*open)(struct agent_domain *domain, uint64_t ram, void **ret_state);
-	int (*look)(void *state, uint64_t now_ns, struct means_view *ret_view);
-	void (*found)(void *state, uint64_t usable);
-	int (*ask)(void *state, uint64_t usable);
-	void (*rebooted)(void *state);
+	const char *name;
+	bool needs_libvirt;
+	int (*open)(const struct means_vm *vm, void **ret_state, struct memtide_errtext *errtext);
+	int (*turn)(void *state, struct means_turn *turn);
 	void (*close)(void *state);
 };
+
+/* The monotonic clock. */
+uint64_t means_now_ns(void);
 
 extern const struct means means_balloon;
 extern const struct means means_reclaim;

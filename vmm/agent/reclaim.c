@@ -10,9 +10,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
-#include "agent.h"
 #include "cgroup.h"
 #include "means.h"
 #include "overhead.h"
@@ -54,23 +54,26 @@ static bool has_swap(void)
 	return kib;
 }
 
-static int reclaim_open(struct agent_domain *domain, uint64_t ram, void **ret_state)
+static int reclaim_open(const struct means_vm *vm, void **ret_state, struct memtide_errtext *errtext)
 {
-	struct reclaim *reclaim = calloc(1, sizeof(*reclaim));
 	char why[MEMTIDE_CGROUP_WHY_MAX], file[MEMTIDE_CGROUP_PATH_MAX + 32];
+	struct reclaim *reclaim;
 	int r = 0;
 
+	if (!has_swap())
+		return memtide_errtext_set(errtext, -EOPNOTSUPP, "this host has no swap");
+	if (vm->pid <= 0)
+		return memtide_errtext_set(errtext, -ESRCH, "its process is not known");
+	reclaim = calloc(1, sizeof(*reclaim));
 	if (!reclaim)
-		return -ENOMEM;
-	reclaim->ram = ram;
-	if (!has_swap() || domain->pid <= 0)
-		r = -EOPNOTSUPP;
-	else
-		r = memtide_cgroup_find(domain->pid, reclaim->cgroup, why);
+		return memtide_errtext_set(errtext, -ENOMEM, "no memory");
+	reclaim->ram = vm->ram;
+	if (memtide_cgroup_find(vm->pid, reclaim->cgroup, why) < 0)
+		r = memtide_errtext_set(errtext, -EOPNOTSUPP, "%s", why);
 	/* Since 5.19. */
 	snprintf(file, sizeof(file), "%s/memory.reclaim", reclaim->cgroup);
 	if (!r && access(file, W_OK) < 0)
-		r = -errno;
+		r = memtide_errtext_set(errtext, -errno, "%s: %s", file, strerror(errno));
 	if (r < 0) {
 		free(reclaim);
 		return r;
@@ -79,22 +82,29 @@ static int reclaim_open(struct agent_domain *domain, uint64_t ram, void **ret_st
 	return 0;
 }
 
-static int reclaim_look(void *state, uint64_t now_ns, struct means_view *ret_view)
+static int read_usable(struct reclaim *reclaim)
 {
-	struct reclaim *reclaim = state;
-	uint64_t overhead = memtide_overhead(reclaim->ram), in_use, stalled_us, idle, stall_us, passed_us;
-	struct means_view view = { .driver = true };
+	uint64_t overhead = memtide_overhead(reclaim->ram), in_use;
+	int r = memtide_cgroup_in_use(reclaim->cgroup, &in_use);
 
-	if (memtide_cgroup_in_use(reclaim->cgroup, &in_use) < 0 ||
-	    memtide_cgroup_stalled(reclaim->cgroup, &stalled_us) < 0)
-		return -EIO;
-	reclaim->usable = in_use > overhead ? in_use - overhead : 0;
+	if (!r)
+		reclaim->usable = in_use > overhead ? in_use - overhead : 0;
+	return r;
+}
+
+static int look(struct reclaim *reclaim, uint64_t now_ns, struct means_view *ret_view)
+{
+	struct means_view view = { .driver = true };
+	uint64_t stalled_us, idle, stall_us, passed_us;
+	int r = read_usable(reclaim) ?: memtide_cgroup_stalled(reclaim->cgroup, &stalled_us);
+
+	if (r < 0)
+		return r;
 	passed_us = (now_ns - reclaim->looked_ns) / 1000;
 	stall_us = reclaim->looked_ns ? stalled_us - reclaim->stalled_us : 0;
 	reclaim->calm = stall_us * 1000 <= passed_us * CALM_PERMILLE;
 	if (!reclaim->calm)
 		reclaim->stall_ns = now_ns;
-	view.usable = reclaim->usable;
 	view.pressed = reclaim->looked_ns && stall_us * 1000 > passed_us * PRESSED_PERMILLE;
 	view.stuck = reclaim->in_vain >= STUCK_STEPS;
 	view.stats.total = reclaim->ram;
@@ -111,21 +121,36 @@ static int reclaim_look(void *state, uint64_t now_ns, struct means_view *ret_vie
 	return 0;
 }
 
-static int reclaim_ask(void *state, uint64_t usable)
+static void step(struct reclaim *reclaim, struct means_turn *turn)
 {
-	struct reclaim *reclaim = state;
-	uint64_t excess = reclaim->usable > usable ? reclaim->usable - usable : 0;
+	uint64_t excess = reclaim->usable > turn->ask ? reclaim->usable - turn->ask : 0;
 
-	if (!excess || !reclaim->calm)
-		return 0;
+	if (!excess || !reclaim->calm || turn->over)
+		return;
 	if (excess > STEP_BYTES)
 		excess = STEP_BYTES;
+	turn->waits_for = "memory to be reclaimed";
 	/* -EAGAIN: less than that was to be had. */
 	if (memtide_cgroup_write(reclaim->cgroup, "memory.reclaim", excess) < 0)
 		reclaim->in_vain++;
 	else
 		reclaim->in_vain = 0;
-	return 0;
+	turn->waits_for = NULL;
+}
+
+static int reclaim_turn(void *state, struct means_turn *turn)
+{
+	struct reclaim *reclaim = state;
+	int r;
+
+	r = look(reclaim, means_now_ns(), &turn->ret_view);
+	if (!r && turn->ask) {
+		step(reclaim, turn);
+		turn->ret_asked = true;
+		r = read_usable(reclaim);
+	}
+	turn->ret_view.usable = reclaim->usable;
+	return r < 0 ? memtide_errtext_set(&turn->ret_errtext, r, "%s: %s", reclaim->cgroup, strerror(-r)) : 0;
 }
 
 static void reclaim_close(void *state)
@@ -135,8 +160,8 @@ static void reclaim_close(void *state)
 
 const struct means means_reclaim = {
 	.kind = TIDE_VMM_RECLAIM,
+	.name = "memory.reclaim",
 	.open = reclaim_open,
-	.look = reclaim_look,
-	.ask = reclaim_ask,
+	.turn = reclaim_turn,
 	.close = reclaim_close,
 };

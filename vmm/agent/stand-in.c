@@ -23,6 +23,7 @@
 #include "means.h"
 #include "region.h"
 #include "ring.h"
+#include "worker.h"
 
 #define NSEC_PER_SEC	UINT64_C(1000000000)
 /* A VM is looked at this often: while something is under way, and else. */
@@ -38,12 +39,30 @@
 #define CLAIM_PART	16
 #define CLAIM_NS	NSEC_PER_SEC
 #define QUIET_NS	(5 * NSEC_PER_SEC)
+/* Without a look for so long it is said that the VM is not looked after.  memtided has a notion of its own of that. */
+#define SILENT_NS	(5 * NSEC_PER_SEC)
+
+/* What is done in the worker's thread, and with what; the worker's while it is busy, else the loop's. */
+struct turn {
+	const struct means *means;
+	struct means_vm vm;
+	void *state;				/* NULL: it could not be opened yet */
+	int error;
+	struct means_turn io;
+};
 
 struct stand_in {
 	struct agent_domain *domain;
 	const struct means *means;
-	void *state;
 	uint64_t ram;
+	struct worker *worker;
+	struct turn *turn;			/* the worker's own */
+	uint32_t turn_refresh;			/* what memtided had asked for when it began */
+	bool rebooted;				/* since a turn began last */
+	bool again;				/* ... somebody has asked for another */
+	uint64_t looked_ns;			/* when one has shown something last */
+	bool silent;				/* ... and it was said that this is long ago */
+	char obstacle[MEMTIDE_ERRTEXT_SIZE];	/* why it cannot be opened, as it was said last */
 
 	int fd[TIDE_VMM_FDS];
 	struct memtide_region pages;		/* the guest's region, which here is ours */
@@ -58,7 +77,10 @@ struct stand_in {
 	struct memtide_stats stats;
 	struct memtide_state wish;		/* memtided's; generation 0: none yet */
 	uint64_t usable;
-	uint64_t asked;				/* of the means; 0: nothing yet */
+	uint64_t asked;				/* of the means; 0: nothing that is known to hold */
+	uint64_t asking;			/* ... in the turn that is under way */
+	uint64_t tried;				/* ... in the turn before that */
+	bool fresh;				/* nothing was asked since the guest or this has started */
 	bool astray;				/* at the last look */
 	uint64_t by_hand;			/* what somebody else has set it to and memtided does not know; 0: nothing */
 	bool pressed;
@@ -67,7 +89,7 @@ struct stand_in {
 	bool known;				/* it has been looked at */
 };
 
-static uint64_t now_ns(void)
+uint64_t means_now_ns(void)
 {
 	struct timespec now;
 
@@ -110,7 +132,7 @@ static void put_stats(struct stand_in *s)
 
 static void put_event(struct stand_in *s, uint32_t type, uint64_t a, uint64_t b)
 {
-	struct memtide_event event = { .type = type, .time_ns = now_ns(), .a = a, .b = b };
+	struct memtide_event event = { .type = type, .time_ns = means_now_ns(), .a = a, .b = b };
 
 	/* A full ring has one in it already. */
 	memtide_ring_push(&s->to_host, &event);
@@ -141,6 +163,8 @@ static void new_epoch(struct stand_in *s)
 	s->counters.fence_given_bytes = 0;
 	s->wish.generation = 0;
 	s->asked = 0;
+	s->tried = 0;
+	s->fresh = true;
 	s->pressed = false;
 	memset(&s->stats, 0, sizeof(s->stats));
 	memset(pages_at(s, VIRTIO_TIDE_STATS_OFFSET), 0, VIRTIO_TIDE_HINTS_OFFSET - VIRTIO_TIDE_STATS_OFFSET);
@@ -154,10 +178,18 @@ static bool fenced(const struct stand_in *s)
 	return s->counters.flags & TIDE_COUNTERS_FENCED && s->counters.fence_generation == s->wish.generation;
 }
 
+/* Nothing that was asked of it lets it have more than it may. */
+static bool is_bound(const struct stand_in *s)
+{
+	if (s->means->kind != TIDE_VMM_BALLOON || s->wish.flags & VIRTIO_TIDE_STATE_RELEASE)
+		return true;
+	return s->asked && s->asked <= s->wish.ceiling && s->asking <= s->wish.ceiling;
+}
+
 /* Whether it has come down to what it may have, which memtided waits for. */
 static void fence(struct stand_in *s)
 {
-	if (!s->wish.generation || fenced(s) || s->usable > s->wish.ceiling)
+	if (!s->wish.generation || fenced(s) || s->usable > s->wish.ceiling || !is_bound(s))
 		return;
 	s->counters.flags |= TIDE_COUNTERS_FENCED;
 	s->counters.fence_generation = s->wish.generation;
@@ -175,28 +207,22 @@ static bool close_to(uint64_t a, uint64_t b)
 }
 
 /*
- * A guest with a driver of ours comes to its target and takes back up to its ceiling when it has to, in no time.  This
- * one cannot, so it has at once what it is charged for in any case.
+ * What it is to be asked for now, 0: nothing.  A guest with a driver of ours comes to its target and takes back up to
+ * its ceiling when it has to, in no time.  This one cannot, so it has at once what it is charged for in any case.
  */
-static void pursue(struct stand_in *s)
+static uint64_t to_ask(const struct stand_in *s)
 {
 	uint64_t goal = s->wish.ceiling;
 
 	if (!s->wish.generation || !(s->counters.flags & TIDE_COUNTERS_DRIVER_OK) || s->astray || s->by_hand)
-		return;
+		return 0;
 	/* Left alone: nothing is taken. */
 	if (s->wish.flags & VIRTIO_TIDE_STATE_RELEASE && goal <= s->usable)
-		return;
-	if (s->asked && close_to(goal, s->asked) && (s->means->kind == TIDE_VMM_BALLOON || s->usable <= goal))
-		return;
-	/* After a restart, say: somebody else may be about to set it just now, and is not to be overruled. */
-	if (!s->asked && close_to(goal, s->usable) && s->means->found) {
-		s->means->found(s->state, goal);
-		s->asked = goal;
-		return;
-	}
-	if (!s->means->ask(s->state, goal))
-		s->asked = goal;
+		return 0;
+	if (s->asked && s->asked <= goal && close_to(goal, s->asked) &&
+	    (s->means->kind == TIDE_VMM_BALLOON || s->usable <= goal))
+		return 0;
+	return goal;
 }
 
 static void see_pressure(struct stand_in *s, bool pressed, uint64_t now)
@@ -228,63 +254,203 @@ static void tell_by_hand(struct stand_in *s)
 	if (by_hand_tell(s->domain, s->by_hand) < 0)
 		return;
 	s->asked = s->by_hand;
+	s->tried = 0;
 	s->by_hand = 0;
 	s->wish.generation = 0;
 }
 
-/* Returns whether there was anything to be seen. */
-static bool look(struct stand_in *s)
+static void take_stats(struct stand_in *s, const struct means_view *view, uint64_t now)
 {
-	struct means_view view = { .usable = 0 };
-	uint64_t now = now_ns(), pressures = s->stats.pressure;
+	uint64_t pressures = s->stats.pressure;
 	uint32_t refresh = s->stats.refresh;
 
-	if (s->means->look(s->state, now, &view) < 0)
-		return false;
-	count_usable(s, view.usable);
-	if (!view.driver && s->counters.flags & TIDE_COUNTERS_DRIVER_OK)
-		new_epoch(s);
-	if (view.driver && !(s->counters.flags & TIDE_COUNTERS_DRIVER_OK)) {
-		s->counters.flags |= TIDE_COUNTERS_DRIVER_OK;
-		put_counters(s, true);
-	}
-	s->known = true;
-	s->astray = view.astray;
-	s->stats = view.stats;
+	s->stats = view->stats;
 	s->stats.refresh = refresh;
 	s->stats.pressure = pressures;
 	s->stats.time_ns = now;
-	s->stats.flags = view.stuck ? VIRTIO_TIDE_STATS_STALLED : 0;
-	if (view.driver)
-		see_pressure(s, view.pressed, now);
+	s->stats.flags = view->stuck ? VIRTIO_TIDE_STATS_STALLED : 0;
+	if (view->driver)
+		see_pressure(s, view->pressed, now);
+}
+
+/* What memtided has asked for before the look began is answered by it. */
+static void answer_refresh(struct stand_in *s)
+{
+	bool asked = s->turn_refresh != s->stats.refresh;
+
+	s->stats.refresh = s->turn_refresh;
 	put_stats(s);
+	if (asked)
+		ring(s->fd[TIDE_VMM_FD_DOORBELL]);
+}
+
+static void take_view(struct stand_in *s, const struct means_view *view, uint64_t now)
+{
+	count_usable(s, view->usable);
+	if (!view->driver && s->counters.flags & TIDE_COUNTERS_DRIVER_OK)
+		new_epoch(s);
+	if (view->driver && !(s->counters.flags & TIDE_COUNTERS_DRIVER_OK)) {
+		s->counters.flags |= TIDE_COUNTERS_DRIVER_OK;
+		put_counters(s, true);
+	}
+	if (!s->known)
+		virEventUpdateTimeout(s->connect_timer, 0);
+	s->known = true;
+	s->astray = view->astray;
+	take_stats(s, view, now);
+	answer_refresh(s);
 	fence(s);
-	if (view.by_hand)
-		s->by_hand = view.by_hand;
+	if (view->by_hand)
+		s->by_hand = view->by_hand;
 	if (s->by_hand)
 		tell_by_hand(s);
-	pursue(s);
-	return true;
+}
+
+/*
+ * Turns
+ */
+
+static void run_turn(void *arg)
+{
+	struct turn *turn = arg;
+
+	turn->error = 0;
+	if (!turn->state)
+		turn->error = turn->means->open(&turn->vm, &turn->state, &turn->io.ret_errtext);
+	if (!turn->error)
+		turn->error = turn->means->turn(turn->state, &turn->io);
+}
+
+static void free_turn(void *arg)
+{
+	struct turn *turn = arg;
+
+	if (turn->state)
+		turn->means->close(turn->state);
+	free(turn);
+}
+
+static bool can_begin(const struct stand_in *s)
+{
+	return !worker_is_busy(s->worker) && (s->domain->agent->libvirt.handle || !s->means->needs_libvirt);
+}
+
+static void begin_turn(struct stand_in *s)
+{
+	uint64_t goal = to_ask(s);
+	struct means_turn *io = &s->turn->io;
+
+	s->again = false;
+	s->turn_refresh = s->wish.generation ? s->wish.refresh : s->stats.refresh;
+	io->rebooted = s->rebooted;
+	s->rebooted = false;
+	io->found = 0;
+	io->ret_asked = false;
+	io->ret_errtext.text[0] = '\0';
+	/* After a restart, say: somebody else may be about to set it just now, and is not to be overruled. */
+	if (goal && s->fresh && close_to(goal, s->usable) && s->usable <= goal) {
+		io->found = goal;
+		s->asked = goal;
+		s->fresh = false;
+		goal = 0;
+	}
+	io->ask = goal;
+	s->asking = goal;
+	s->tried = goal ? goal : s->tried;
+	worker_begin(s->worker);
 }
 
 static bool busy(const struct stand_in *s)
 {
 	bool there = close_to(s->usable, s->wish.ceiling) || s->wish.flags & VIRTIO_TIDE_STATE_RELEASE;
 
-	return s->pressed || (s->wish.generation && (!fenced(s) || !there));
+	return s->pressed || s->astray || s->by_hand || (s->wish.generation && (!fenced(s) || !there));
 }
 
-static void look_again(struct stand_in *s)
+/* What has come up since a turn began does not wait for the next look; what was tried just now does. */
+static bool has_news(const struct stand_in *s)
 {
-	virEventUpdateTimeout(s->look_timer, busy(s) ? LOOK_BUSY_MS : LOOK_MS);
+	uint64_t goal = to_ask(s);
+
+	return s->again || s->rebooted || (s->wish.generation && s->wish.refresh != s->stats.refresh) ||
+	       (goal && goal != s->tried);
 }
+
+static void go_on(struct stand_in *s)
+{
+	if (has_news(s) && can_begin(s))
+		begin_turn(s);
+	virEventUpdateTimeout(s->look_timer, busy(s) && !worker_is_busy(s->worker) ? LOOK_BUSY_MS : LOOK_MS);
+}
+
+static void say_silence(struct stand_in *s)
+{
+	const char *waits_for = s->turn->io.waits_for;
+
+	/* That libvirt is away is said once for all of them, and why one cannot be opened is said as well. */
+	if (s->obstacle[0] || (!worker_is_busy(s->worker) && !can_begin(s)))
+		s->looked_ns = means_now_ns();
+	if (s->silent || means_now_ns() - s->looked_ns < SILENT_NS)
+		return;
+	s->silent = true;
+	if (worker_is_busy(s->worker))
+		log_warning("%s cannot be looked after: it waits for %s", s->domain->name,
+			    waits_for ? waits_for : "an answer");
+	else
+		log_warning("%s cannot be looked after: %s", s->domain->name, s->turn->io.ret_errtext.text);
+}
+
+static void say_obstacle(struct stand_in *s, const char *text)
+{
+	if (text[0] && strcmp(s->obstacle, text))
+		log_warning("%s cannot be managed by %s: %s", s->domain->name, s->means->name, text);
+	snprintf(s->obstacle, sizeof(s->obstacle), "%s", text);
+}
+
+static void take_result(struct stand_in *s)
+{
+	struct turn *turn = s->turn;
+	uint64_t now = means_now_ns();
+
+	if (s->asking) {
+		s->asked = turn->io.ret_asked && !turn->error ? s->asking : turn->error ? 0 : s->asked;
+		s->fresh = s->fresh && !turn->io.ret_asked && !turn->error;
+	}
+	s->asking = 0;
+	say_obstacle(s, turn->state ? "" : turn->io.ret_errtext.text);
+	if (turn->error) {
+		log_debug("%s: %s", s->domain->name, turn->io.ret_errtext.text);
+		return;
+	}
+	if (s->silent)
+		log_info("%s is looked after again", s->domain->name);
+	s->silent = false;
+	s->looked_ns = now;
+	take_view(s, &turn->io.ret_view, now);
+}
+
+static void turn_done(void *owner)
+{
+	struct stand_in *s = owner;
+
+	/* What was before a reboot does not matter any more. */
+	if (s->rebooted)
+		s->asking = 0;
+	else
+		take_result(s);
+	say_silence(s);
+	go_on(s);
+}
+
+static const struct worker_ops turn_ops = { .run = run_turn, .done = turn_done, .free = free_turn };
 
 static void look_expired(int timer, void *opaque)
 {
 	struct stand_in *s = opaque;
 
-	look(s);
-	look_again(s);
+	s->again = true;
+	say_silence(s);
+	go_on(s);
 }
 
 /* memtided has something to say: events first, which are of no interest here beyond being there. */
@@ -301,16 +467,9 @@ static void call_ready(int watch, int fd, int events, void *opaque)
 	if (memtide_state_read(pages_at(s, VIRTIO_TIDE_STATE_OFFSET), &wish) < 0)
 		return;
 	s->wish = wish;
-	if (wish.refresh != s->stats.refresh) {
-		s->stats.refresh = wish.refresh;
-		if (look(s))
-			ring(s->fd[TIDE_VMM_FD_DOORBELL]);
-	} else {
-		fence(s);
-		put_stats(s);
-		pursue(s);
-	}
-	look_again(s);
+	fence(s);
+	put_stats(s);
+	go_on(s);
 }
 
 /*
@@ -365,8 +524,6 @@ static void connect_expired(int timer, void *opaque)
 	int fd, r;
 
 	virEventUpdateTimeout(timer, CONNECT_MS);
-	if (!s->known)
-		look(s);
 	if (!s->known)
 		return;
 	fd = open_socket(s->domain->agent->config.vmm_socket);
@@ -442,14 +599,37 @@ static void stand_in_free(struct stand_in *s)
 		virEventRemoveHandle(s->socket_watch);
 		close(s->socket);
 	}
-	if (s->state)
-		s->means->close(s->state);
+	if (s->worker)
+		s->turn->io.over = true;
+	else
+		free(s->turn);
+	worker_leave(s->worker);
 	memtide_region_unmap(&s->pages);
 	memtide_region_unmap(&s->counters_page);
 	for (int i = 0; i < TIDE_VMM_FDS; i++)
 		if (s->fd[i] >= 0)
 			close(s->fd[i]);
 	free(s);
+}
+
+static int make_turn(struct stand_in *s)
+{
+	const struct agent_domain *domain = s->domain;
+	const char *uri = domain->agent->config.libvirt_uri;
+	struct means_vm *vm;
+
+	s->turn = calloc(1, sizeof(*s->turn));
+	if (!s->turn)
+		return -ENOMEM;
+	s->turn->means = s->means;
+	vm = &s->turn->vm;
+	if ((size_t)snprintf(vm->libvirt_uri, sizeof(vm->libvirt_uri), "%s", uri) >= sizeof(vm->libvirt_uri))
+		return -ENAMETOOLONG;
+	memcpy(vm->uuid, domain->uuid, sizeof(vm->uuid));
+	vm->pid = domain->pid;
+	vm->ram = s->ram;
+	vm->autodeflate = domain->about.limits.autodeflate;
+	return worker_new("stand-in", &turn_ops, s->turn, s, &s->worker);
 }
 
 static struct stand_in *stand_in_new(struct agent_domain *domain, const struct means *means)
@@ -462,18 +642,20 @@ static struct stand_in *stand_in_new(struct agent_domain *domain, const struct m
 	s->domain = domain;
 	s->means = means;
 	s->ram = domain->about.limits.memory.value;
+	s->looked_ns = means_now_ns();
 	s->socket = s->call_watch = s->look_timer = s->connect_timer = -1;
 	for (int i = 0; i < TIDE_VMM_FDS; i++)
 		s->fd[i] = -1;
-	r = means->open(domain, s->ram, &s->state);
+	r = make_pages(s);
 	if (!r)
-		r = make_pages(s);
+		r = make_turn(s);
 	if (r < 0) {
+		log_error("nothing can stand in for %s: %s", domain->name, strerror(-r));
 		stand_in_free(s);
 		return NULL;
 	}
 	s->call_watch = virEventAddHandle(s->fd[TIDE_VMM_FD_CALL], VIR_EVENT_HANDLE_READABLE, call_ready, s, NULL);
-	s->look_timer = virEventAddTimeout(LOOK_BUSY_MS, look_expired, s, NULL);
+	s->look_timer = virEventAddTimeout(0, look_expired, s, NULL);
 	s->connect_timer = virEventAddTimeout(0, connect_expired, s, NULL);
 	return s;
 }
@@ -515,8 +697,8 @@ void stand_in_balloon_changed(struct agent_domain *domain, uint64_t kib)
 		by_hand_balloon_changed(domain, kib << 10);
 		return;
 	}
-	look(domain->stand_in);
-	look_again(domain->stand_in);
+	domain->stand_in->again = true;
+	go_on(domain->stand_in);
 }
 
 void stand_in_rebooted(struct agent_domain *domain)
@@ -525,8 +707,7 @@ void stand_in_rebooted(struct agent_domain *domain)
 
 	if (!s)
 		return;
-	if (s->means->rebooted)
-		s->means->rebooted(s->state);
+	s->rebooted = true;
 	new_epoch(s);
-	look_again(s);
+	go_on(s);
 }
