@@ -100,6 +100,22 @@ static uint64_t balloon_is(int i)
 	return (uint64_t)info.memory << 10;
 }
 
+static void bring_to(int i, uint64_t bytes)
+{
+	json_t *params = json_pack("{s:s, s:I, s:I}", "vm", domain_name(world.domain[i]), "floor", (json_int_t)bytes,
+				   "maximum", (json_int_t)bytes);
+
+	assert_int_equal(controller_call(world.controller, "vm.set", params, NULL), 0);
+	WAIT_FOR(balloon_is(i) == bytes && world_number(i, "charged") == bytes);
+}
+
+/* Whoever stood in for it with VM @id before. */
+static void wait_stood_in(int i, uint64_t id)
+{
+	WAIT_FOR(world_number(i, "id") != id);
+	world_wait_managed(i);
+}
+
 /*
  * With a balloon
  */
@@ -197,6 +213,20 @@ static void test_set_by_hand(void **state)
 		WAIT_FOR(cgroup_number(0, "memory.max") >= WORLD_RAM);
 	use_more_and_more(0, 300 * MIB);
 	assert_true(balloon_is(0) > 300 * MIB);
+}
+
+/* Also to where it has been on its way; all of it is what a guest has that begins anew, and is nobody's wish. */
+static void test_set_back_by_hand(void **state)
+{
+	open_with_plain();
+	bring_to(0, 256 * MIB);
+	set_balloon(0, WORLD_RAM);
+	WAIT_FOR(balloon_is(0) == WORLD_RAM);
+	WAIT_FOR(balloon_is(0) == 256 * MIB);
+	assert_true(world_state_is(0, "managed"));
+	set_balloon(0, 384 * MIB);
+	WAIT_FOR(world_state_is(0, "released"));
+	assert_true(text_has(0, "why", "its balloon was set to 384 MiB"));
 }
 
 /*
@@ -334,19 +364,10 @@ static void wait_unheard(int i)
 	WAIT_FOR(world_number(i, "stats_age_ms") >= 6000);
 }
 
-static void bring_to(int i, uint64_t bytes)
-{
-	json_t *params = json_pack("{s:s, s:I, s:I}", "vm", domain_name(world.domain[i]), "floor", (json_int_t)bytes,
-				   "maximum", (json_int_t)bytes);
-
-	assert_int_equal(controller_call(world.controller, "vm.set", params, NULL), 0);
-	WAIT_FOR(balloon_is(i) == bytes && world_number(i, "charged") == bytes);
-}
-
 /* Whoever depends on it waits, and nobody else. */
 static void test_hanging(void **state)
 {
-	uint64_t id;
+	uint64_t id[2];
 
 	open_with_plain();
 	define_plain(1, "beta", true, POLICY);
@@ -364,14 +385,14 @@ static void test_hanging(void **state)
 	/* the agent ends all the same */
 	hang(0, true);
 	wait_unheard(0);
-	id = world_number(1, "id");
+	for (int i = 0; i < 2; i++)
+		id[i] = world_number(i, "id");
 	world_agent_down(SIGTERM);
 	world_agent_up();
-	WAIT_FOR(world_number(1, "id") != id);
-	world_wait_managed(1);
+	wait_stood_in(1, id[1]);
 	bring_to(1, 304 * MIB);
 	hang(0, false);
-	world_wait_managed(0);
+	wait_stood_in(0, id[0]);
 	bring_to(0, 272 * MIB);
 }
 
@@ -381,6 +402,7 @@ static int run(int argc, char **argv)
 		cmocka_unit_test_teardown(test_balloon, world_close),
 		cmocka_unit_test_teardown(test_restarts, world_close),
 		cmocka_unit_test_teardown(test_set_by_hand, world_close),
+		cmocka_unit_test_teardown(test_set_back_by_hand, world_close),
 		cmocka_unit_test_teardown(test_no_policy, world_close),
 		cmocka_unit_test_teardown(test_hanging, world_close),
 		cmocka_unit_test_teardown(test_reclaim, close_and_swap_off),

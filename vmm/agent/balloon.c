@@ -4,8 +4,12 @@
  * its own time, or not at all; what it has is what the balloon says.
  *
  * Somebody else may ask as well, and wins.  libvirt does not tell what was asked for, so this goes by where the balloon
- * is: between where it was when it was last asked, and what it was asked for, is ours; a guest that lets its balloon go
- * to keep from running out of memory may have more; anywhere else, for two looks, somebody has set it by hand.
+ * is: between how far it has come since it was last asked, and what it was asked for, is ours; a guest that lets its
+ * balloon go to keep from running out of memory may have more, and is asked again; anywhere else, where it stays for a
+ * second, somebody has set it by hand.
+ *
+ * Where the balloon is its guest can write at will.  So it can have itself taken for set by hand, which memtided bounds,
+ * or be asked again, and nothing else.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -28,6 +32,8 @@
  * is seen and helped.
  */
 #define SHORT_PART	8
+/* A balloon that has not moved for so long is where somebody has sent it. */
+#define SETTLED_NS	UINT64_C(1000000000)
 /* Without progress for so many looks it cannot come down. */
 #define STUCK_LOOKS	20
 
@@ -35,10 +41,10 @@ struct balloon {
 	struct means_vm vm;
 	virConnectPtr connection;	/* of its own: one that hangs keeps nothing else from being asked.  NULL: none */
 	virDomainPtr domain;
-	uint64_t from;		/* where it was when it was asked last */
+	uint64_t from;		/* how far it has come since it was asked last */
 	uint64_t asked;		/* 0: not yet */
 	uint64_t seen;		/* at the last look */
-	unsigned int elsewhere;	/* looks in a row that it was where nobody here has asked for */
+	uint64_t astray_ns;	/* since when it has stayed where nobody here has asked for; 0: it does not */
 	unsigned int still;	/* ... that it has not moved while it should */
 	uint64_t updated;	/* the guest's last statistics: seconds since 1970, as QEMU has it */
 	uint64_t updated_ns;	/* ... and when that was new here */
@@ -161,32 +167,60 @@ static void asked_for(struct balloon *balloon, uint64_t usable)
 {
 	balloon->from = balloon->seen;
 	balloon->asked = usable;
-	balloon->elsewhere = 0;
+	balloon->astray_ns = 0;
 	balloon->still = 0;
 }
 
 /*
- * 0: it is where it should be, or on its way there; or, with @ret_astray, it is not known yet where somebody has sent
- * it.  What libvirt itself asks for at the start is nobody's doing.
+ * Where it is counts from here on as well: what moves away from what it was asked for is not on its way there, and
+ * what it has left behind is not ours any more.
  */
-static uint64_t set_by_hand(struct balloon *balloon, uint64_t actual, bool *ret_astray)
+static bool is_on_its_way(struct balloon *balloon, uint64_t actual)
 {
+	if (!between(actual, balloon->from, balloon->asked))
+		return false;
+	balloon->from = actual;
+	balloon->astray_ns = 0;
+	return true;
+}
+
+/* Nobody has set it: its guest has let it go, or begun anew. */
+static bool is_let_go(const struct balloon *balloon, uint64_t actual)
+{
+	return actual >= balloon->vm.ram || (balloon->vm.autodeflate && actual > balloon->asked);
+}
+
+/* It is not where it was asked to be, and stays there: whether that is somebody's doing. */
+static void find_out_why(struct balloon *balloon, uint64_t actual, struct means_view *view)
+{
+	if (is_let_go(balloon, actual)) {
+		balloon->from = actual;
+		view->lapsed = true;
+		return;
+	}
+	/* What libvirt itself asks for at the start is nobody's doing. */
+	if (by_hand_is_configured(balloon->domain, balloon->vm.ram, actual))
+		view->lapsed = true;
+	else
+		view->by_hand = actual;
+	asked_for(balloon, actual);
+}
+
+static void see_where(struct balloon *balloon, uint64_t actual, struct means_view *view)
+{
+	uint64_t now_ns = means_now_ns();
 	bool moved = actual != balloon->seen;
-	bool let_go = actual >= balloon->vm.ram || (balloon->vm.autodeflate && actual > balloon->asked);
 
 	balloon->seen = actual;
 	if (!balloon->asked)
 		asked_for(balloon, actual);
-	*ret_astray = !let_go && !between(actual, balloon->from, balloon->asked);
-	if (!*ret_astray) {
-		balloon->elsewhere = 0;
-		return 0;
-	}
-	if (moved || !balloon->elsewhere++)
-		return 0;
-	*ret_astray = false;
-	asked_for(balloon, actual);
-	return by_hand_is_configured(balloon->domain, balloon->vm.ram, actual) ? 0 : actual;
+	if (is_on_its_way(balloon, actual))
+		return;
+	if (moved || !balloon->astray_ns)
+		balloon->astray_ns = now_ns;
+	view->astray = now_ns - balloon->astray_ns < SETTLED_NS;
+	if (!view->astray)
+		find_out_why(balloon, actual, view);
 }
 
 static bool is_stuck(struct balloon *balloon, uint64_t before, uint64_t actual)
@@ -235,7 +269,7 @@ static void look(struct balloon *balloon, const struct balloon_stats *stats, str
 	if (view.driver) {
 		view.pressed = is_pressed(balloon, stats, &view.stats);
 		view.stuck = is_stuck(balloon, before, actual);
-		view.by_hand = set_by_hand(balloon, actual, &view.astray);
+		see_where(balloon, actual, &view);
 	} else {
 		balloon->seen = actual;
 	}

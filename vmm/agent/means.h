@@ -35,6 +35,7 @@ struct means_view {
 	uint64_t usable;		/* what it has, up to its RAM */
 	bool astray;			/* not where it was asked to be: nothing is asked until it is known why */
 	uint64_t by_hand;		/* what somebody else has set it to; 0: nobody has */
+	bool lapsed;			/* what it was asked for does not hold any more, by nobody's doing */
 	bool stuck;			/* cannot come down to what was asked */
 	bool pressed;			/* has less than it needs */
 	struct memtide_stats stats;	/* without what the stand-in knows itself: generation, refresh, time, given, flags */

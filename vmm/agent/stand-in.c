@@ -80,6 +80,7 @@ struct stand_in {
 	uint64_t asked;				/* of the means; 0: nothing that is known to hold */
 	uint64_t asking;			/* ... in the turn that is under way */
 	uint64_t tried;				/* ... in the turn before that */
+	bool lapsed;				/* ... and what was does not */
 	bool fresh;				/* nothing was asked since the guest or this has started */
 	bool astray;				/* at the last look */
 	uint64_t by_hand;			/* what somebody else has set it to and memtided does not know; 0: nothing */
@@ -163,6 +164,7 @@ static void new_epoch(struct stand_in *s)
 	s->counters.fence_given_bytes = 0;
 	s->wish.generation = 0;
 	s->asked = 0;
+	s->lapsed = false;
 	s->tried = 0;
 	s->fresh = true;
 	s->pressed = false;
@@ -216,6 +218,9 @@ static uint64_t to_ask(const struct stand_in *s)
 
 	if (!s->wish.generation || !(s->counters.flags & TIDE_COUNTERS_DRIVER_OK) || s->astray || s->by_hand)
 		return 0;
+	/* What the guest has let go is not taken at once: it was short of memory. */
+	if (s->lapsed && s->pressed)
+		return 0;
 	/* Left alone: nothing is taken. */
 	if (s->wish.flags & VIRTIO_TIDE_STATE_RELEASE && goal <= s->usable)
 		return 0;
@@ -254,6 +259,7 @@ static void tell_by_hand(struct stand_in *s)
 	if (by_hand_tell(s->domain, s->by_hand) < 0)
 		return;
 	s->asked = s->by_hand;
+	s->lapsed = false;
 	s->tried = 0;
 	s->by_hand = 0;
 	s->wish.generation = 0;
@@ -297,6 +303,9 @@ static void take_view(struct stand_in *s, const struct means_view *view, uint64_
 		virEventUpdateTimeout(s->connect_timer, 0);
 	s->known = true;
 	s->astray = view->astray;
+	s->lapsed |= view->lapsed;
+	if (s->lapsed)
+		s->asked = 0;
 	take_stats(s, view, now);
 	answer_refresh(s);
 	fence(s);
@@ -415,6 +424,7 @@ static void take_result(struct stand_in *s)
 	if (s->asking) {
 		s->asked = turn->io.ret_asked && !turn->error ? s->asking : turn->error ? 0 : s->asked;
 		s->fresh = s->fresh && !turn->io.ret_asked && !turn->error;
+		s->lapsed = s->lapsed && !turn->io.ret_asked;
 	}
 	s->asking = 0;
 	say_obstacle(s, turn->state ? "" : turn->io.ret_errtext.text);
