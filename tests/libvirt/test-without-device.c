@@ -349,6 +349,50 @@ static void test_no_policy(void **state)
 	assert_int_equal(balloon_is(0), WORLD_RAM);
 }
 
+static bool is_connected(int i)
+{
+	json_t *vm = controller_vm(world.controller, domain_name(world.domain[i]));
+	bool is = json_is_true(json_object_get(vm, "connected"));
+
+	json_decref(vm);
+	return is;
+}
+
+static void set_policy(int i, const char *policy)
+{
+	assert_int_equal(domain_set_policy(world.domain[i], policy, VIR_DOMAIN_AFFECT_LIVE), 0);
+}
+
+/* Back as if it had never been managed, and nobody speaks for it any more. */
+static bool has_parted(int i)
+{
+	return world_state_is(i, "released") && balloon_is(i) == WORLD_RAM && !is_connected(i);
+}
+
+/* With its policy a VM's memory comes back to it, as soon as there is room. */
+static void test_policy_goes(void **state)
+{
+	open_with_plain();
+	define_plain(1, "beta", true, POLICY);
+	world_wait_managed(1);
+	bring_to(1, 448 * MIB);
+	WAIT_FOR(balloon_is(0) <= 288 * MIB && world_is_settled());
+	set_policy(0, NULL);
+	WAIT_FOR(world_has_noted("alpha has a new policy"));
+	assert_true(world_state_is(0, "managed"));
+	bring_to(1, 208 * MIB);
+	WAIT_FOR(has_parted(0));
+	set_policy(0, "<policy><floor>200MiB</floor></policy>");
+	WAIT_FOR(is_connected(0));
+	world_wait_managed(0);
+	assert_int_equal(world_number(0, "floor"), 200 * MIB);
+	/* while the agent is not there */
+	world_agent_down(SIGTERM);
+	set_policy(0, NULL);
+	world_agent_up();
+	WAIT_FOR(has_parted(0));
+}
+
 /*
  * QEMUs that hang
  */
@@ -375,8 +419,7 @@ static void test_hanging(void **state)
 	WAIT_FOR(world_is_settled());
 	hang(0, true);
 	wait_unheard(0);
-	assert_int_equal(domain_set_policy(world.domain[1], "<policy><floor>224MiB</floor></policy>",
-					   VIR_DOMAIN_AFFECT_LIVE), 0);
+	set_policy(1, "<policy><floor>224MiB</floor></policy>");
 	WAIT_FOR(world_number(1, "floor") == 224 * MIB);
 	bring_to(1, 320 * MIB);
 	bring_to(1, 288 * MIB);
@@ -404,6 +447,7 @@ static int run(int argc, char **argv)
 		cmocka_unit_test_teardown(test_set_by_hand, world_close),
 		cmocka_unit_test_teardown(test_set_back_by_hand, world_close),
 		cmocka_unit_test_teardown(test_no_policy, world_close),
+		cmocka_unit_test_teardown(test_policy_goes, world_close),
 		cmocka_unit_test_teardown(test_hanging, world_close),
 		cmocka_unit_test_teardown(test_reclaim, close_and_swap_off),
 		cmocka_unit_test_teardown(test_limit_by_hand, world_close),

@@ -62,6 +62,9 @@ struct stand_in;
  *	XML it is not told again
  * @complaint: what was wrong with the policy in the XML when it was read last, or ""
  * @complained: memtided has heard of @complaint
+ * @has_vm: memtided has a VM for it, as a stand-in or a device has once said
+ * @released: stand-in.c has had it released when its policy had gone, and has it adopted when there is one
+ * @parted: after that its stand-in has gone
  * @stand_in: stand-in.c's, else NULL
  * @by_hand: by-hand.c's, else NULL
  */
@@ -79,6 +82,9 @@ struct agent_domain {
 	json_t *refused;
 	char complaint[MEMTIDE_ERRTEXT_SIZE];
 	bool complained;
+	bool has_vm;
+	bool released;
+	bool parted;
 	struct stand_in *stand_in;
 	struct by_hand *by_hand;
 };

@@ -17,6 +17,7 @@
 
 #include "agent.h"
 #include "by-hand.h"
+#include "call.h"
 #include "connect.h"
 #include "hello.h"
 #include "log.h"
@@ -32,6 +33,7 @@
 /* Between attempts to reach memtided, and how long an answer of it is waited for. */
 #define CONNECT_MS	1000
 #define ANSWER_S	2
+#define CALL_MS		2000
 /*
  * A claim is for this part of the VM's RAM, and not made more often.  Once it has had what it needs for so long, pressure
  * is over.
@@ -39,6 +41,8 @@
 #define CLAIM_PART	16
 #define CLAIM_NS	NSEC_PER_SEC
 #define QUIET_NS	(5 * NSEC_PER_SEC)
+/* Until memtided is asked again for what it has refused. */
+#define REFUSED_NS	(3 * NSEC_PER_SEC)
 /* Without a look for so long it is said that the VM is not looked after.  memtided has a notion of its own of that. */
 #define SILENT_NS	(5 * NSEC_PER_SEC)
 
@@ -88,6 +92,8 @@ struct stand_in {
 	uint64_t pressed_ns;			/* when it last was */
 	uint64_t claimed_ns;			/* when memtided was last told */
 	bool known;				/* it has been looked at */
+	bool parting;				/* its policy has gone: it is released, and then this goes */
+	uint64_t refused_ns;			/* when memtided has last refused to; 0: it has not */
 };
 
 uint64_t means_now_ns(void)
@@ -97,6 +103,8 @@ uint64_t means_now_ns(void)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec;
 }
+
+static void stand_in_free(struct stand_in *s);
 
 static void *pages_at(const struct stand_in *s, size_t offset)
 {
@@ -218,6 +226,9 @@ static uint64_t to_ask(const struct stand_in *s)
 
 	if (!s->wish.generation || !(s->counters.flags & TIDE_COUNTERS_DRIVER_OK) || s->astray || s->by_hand)
 		return 0;
+	/* Nothing more is taken from outside; a guest that was asked keeps to what memtided has promised others. */
+	if (s->parting && s->means->kind == TIDE_VMM_RECLAIM)
+		return 0;
 	/* What the guest has let go is not taken at once: it was short of memory. */
 	if (s->lapsed && s->pressed)
 		return 0;
@@ -316,6 +327,87 @@ static void take_view(struct stand_in *s, const struct means_view *view, uint64_
 }
 
 /*
+ * With a policy and without
+ */
+
+static bool is_released(const struct stand_in *s)
+{
+	return s->wish.generation && s->wish.flags & VIRTIO_TIDE_STATE_RELEASE;
+}
+
+/* "vm.release" or "vm.adopt".  Returns whether that is done with. */
+static bool have_it(struct stand_in *s, const char *method, struct memtide_errtext *errtext)
+{
+	json_t *result = NULL;
+	int r;
+
+	if (s->refused_ns && means_now_ns() - s->refused_ns < REFUSED_NS)
+		return false;
+	r = memtide_call_until(s->domain->agent->config.control_socket, method,
+			       json_pack("{s:s}", "vm", s->domain->uuid), memtide_call_now_ms() + CALL_MS, &result,
+			       errtext);
+	json_decref(result);
+	/* That it is managed already is fine as well. */
+	if (r == -EREMOTEIO && !s->parting)
+		r = 0;
+	if (r < 0)
+		s->refused_ns = means_now_ns();
+	else
+		s->refused_ns = 0;
+	return !r;
+}
+
+static void adopt(struct stand_in *s)
+{
+	struct memtide_errtext errtext = { .text = "" };
+
+	if (have_it(s, "vm.adopt", &errtext))
+		s->domain->released = false;
+}
+
+static void release(struct stand_in *s)
+{
+	bool said = s->refused_ns;
+	struct memtide_errtext errtext = { .text = "" };
+
+	if (have_it(s, "vm.release", &errtext)) {
+		s->domain->released = true;
+		log_info("%s is not managed any more: what was taken from it goes back to it", s->domain->name);
+	} else if (!said) {
+		log_warning("%s is not to be managed any more, and what was taken from it cannot go back to it yet: %s",
+			    s->domain->name, errtext.text);
+	}
+}
+
+/* With all that memtided lets it have, once it is released; by reclaim nothing has to be given back. */
+static bool has_all(const struct stand_in *s)
+{
+	if (!(s->counters.flags & TIDE_COUNTERS_DRIVER_OK))
+		return close_to(s->usable, s->ram);
+	return is_released(s) &&
+	       (s->means->kind == TIDE_VMM_RECLAIM || s->usable + MEANS_CLOSE_BYTES >= s->wish.ceiling);
+}
+
+/* What a policy that has gone or come asks for, where memtided knows this one.  It may be gone after this. */
+static void settle(struct stand_in *s)
+{
+	struct agent_domain *domain = s->domain;
+
+	if (!s->known || s->socket < 0)
+		return;
+	if (!s->parting) {
+		if (domain->released)
+			adopt(s);
+	} else if (has_all(s)) {
+		domain->parted = true;
+		domain->stand_in = NULL;
+		stand_in_free(s);
+	} else if (s->counters.flags & TIDE_COUNTERS_DRIVER_OK && s->wish.generation && !is_released(s)) {
+		release(s);
+	}
+}
+
+/*
  * Turns
  */
 
@@ -373,7 +465,7 @@ static bool busy(const struct stand_in *s)
 {
 	bool there = close_to(s->usable, s->wish.ceiling) || s->wish.flags & VIRTIO_TIDE_STATE_RELEASE;
 
-	return s->pressed || s->astray || s->by_hand || (s->wish.generation && (!fenced(s) || !there));
+	return s->pressed || s->astray || s->by_hand || (s->parting && s->wish.flags & VIRTIO_TIDE_STATE_RELEASE) || (s->wish.generation && (!fenced(s) || !there));
 }
 
 /* What has come up since a turn began does not wait for the next look; what was tried just now does. */
@@ -385,11 +477,13 @@ static bool has_news(const struct stand_in *s)
 	       (goal && goal != s->tried);
 }
 
+/* It may be gone after this. */
 static void go_on(struct stand_in *s)
 {
 	if (has_news(s) && can_begin(s))
 		begin_turn(s);
 	virEventUpdateTimeout(s->look_timer, busy(s) && !worker_is_busy(s->worker) ? LOOK_BUSY_MS : LOOK_MS);
+	settle(s);
 }
 
 static void say_silence(struct stand_in *s)
@@ -553,6 +647,7 @@ static void connect_expired(int timer, void *opaque)
 	s->socket_watch = virEventAddHandle(fd, VIR_EVENT_HANDLE_READABLE | VIR_EVENT_HANDLE_HANGUP, socket_ready, s,
 					    NULL);
 	virEventUpdateTimeout(timer, -1);
+	/* What memtided has put there is to be looked at. */
 	ring(s->fd[TIDE_VMM_FD_CALL]);
 }
 
@@ -622,24 +717,32 @@ static void stand_in_free(struct stand_in *s)
 	free(s);
 }
 
+static int describe(const struct agent_domain *domain, struct means_vm *ret_vm)
+{
+	const char *uri = domain->agent->config.libvirt_uri;
+	struct means_vm vm;
+
+	memset(&vm, 0, sizeof(vm));
+	if ((size_t)snprintf(vm.libvirt_uri, sizeof(vm.libvirt_uri), "%s", uri) >= sizeof(vm.libvirt_uri))
+		return -ENAMETOOLONG;
+	memcpy(vm.uuid, domain->uuid, sizeof(vm.uuid));
+	vm.pid = domain->pid;
+	vm.ram = domain->about.limits.memory.value;
+	vm.autodeflate = domain->about.limits.autodeflate;
+	*ret_vm = vm;
+	return 0;
+}
+
 static int make_turn(struct stand_in *s)
 {
-	const struct agent_domain *domain = s->domain;
-	const char *uri = domain->agent->config.libvirt_uri;
-	struct means_vm *vm;
+	int r;
 
 	s->turn = calloc(1, sizeof(*s->turn));
 	if (!s->turn)
 		return -ENOMEM;
 	s->turn->means = s->means;
-	vm = &s->turn->vm;
-	if ((size_t)snprintf(vm->libvirt_uri, sizeof(vm->libvirt_uri), "%s", uri) >= sizeof(vm->libvirt_uri))
-		return -ENAMETOOLONG;
-	memcpy(vm->uuid, domain->uuid, sizeof(vm->uuid));
-	vm->pid = domain->pid;
-	vm->ram = s->ram;
-	vm->autodeflate = domain->about.limits.autodeflate;
-	return worker_new("stand-in", &turn_ops, s->turn, s, &s->worker);
+	r = describe(s->domain, &s->turn->vm);
+	return r ?: worker_new("stand-in", &turn_ops, s->turn, s, &s->worker);
 }
 
 static struct stand_in *stand_in_new(struct agent_domain *domain, const struct means *means)
@@ -670,27 +773,50 @@ static struct stand_in *stand_in_new(struct agent_domain *domain, const struct m
 	return s;
 }
 
-/* Only who has a policy has asked to be managed. */
 static const struct means *means_for(const struct agent_domain *domain)
 {
 	const struct memtide_domain_limits *limits = &domain->about.limits;
 
-	if (!domain->about.has_policy || limits->tide_device || limits->memory.value == MEMTIDE_DOMAIN_UNSET ||
-	    !memtide_domain_reclaimable(limits))
+	if (limits->tide_device || limits->memory.value == MEMTIDE_DOMAIN_UNSET)
 		return NULL;
 	return limits->no_balloon ? &means_reclaim : &means_balloon;
+}
+
+/* Only who has a policy has asked to be managed. */
+static bool is_to_be_managed(const struct agent_domain *domain)
+{
+	return domain->about.has_policy && memtide_domain_reclaimable(&domain->about.limits);
+}
+
+/* What it was made for is as it was: its memory may be another, say, since some was plugged in. */
+static bool still_fits(const struct stand_in *s, const struct means *means)
+{
+	struct means_vm vm;
+
+	return s->means == means && !describe(s->domain, &vm) && vm.pid == s->turn->vm.pid && vm.ram == s->ram &&
+	       vm.autodeflate == s->turn->vm.autodeflate && !strcmp(vm.libvirt_uri, s->turn->vm.libvirt_uri);
 }
 
 void stand_in_want(struct agent_domain *domain)
 {
 	const struct means *means = means_for(domain);
+	bool managed = is_to_be_managed(domain);
 
-	if (domain->stand_in && domain->stand_in->means != means) {
+	if (domain->stand_in && !still_fits(domain->stand_in, means)) {
 		stand_in_free(domain->stand_in);
 		domain->stand_in = NULL;
 	}
-	if (means && !domain->stand_in)
+	if (managed)
+		domain->parted = false;
+	/* One that is not to be managed, and is: its policy has gone while nobody looked. */
+	if (!domain->stand_in && means && (managed || (domain->has_vm && !domain->parted)))
 		domain->stand_in = stand_in_new(domain, means);
+	if (!domain->stand_in)
+		return;
+	if (domain->stand_in->parting == managed)
+		domain->stand_in->refused_ns = 0;
+	domain->stand_in->parting = !managed;
+	go_on(domain->stand_in);
 }
 
 void stand_in_gone(struct agent_domain *domain)

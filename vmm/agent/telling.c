@@ -233,6 +233,7 @@ static int use_shown(struct agent_domain *domain, const struct memtide_domain *l
 	if (about.has_policy && memtide_domain_policy_from_json(policy, &about.policy, errtext) < 0)
 		return -EREMOTEIO;
 	domain->about = about;
+	domain->has_vm = json_is_integer(json_object_get(shown, "vm"));
 	return 0;
 }
 
