@@ -41,7 +41,7 @@ struct by_hand;
 struct stand_in;
 
 /* What libvirt tells of, in the order in which it is registered (connection.c). */
-#define AGENT_EVENTS	4
+#define AGENT_EVENTS	6
 
 /**
  * struct agent_domain - a domain that runs

@@ -54,6 +54,15 @@ static void reboot(virConnectPtr connection, virDomainPtr handle, void *opaque)
 		stand_in_rebooted(domain);
 }
 
+/* Memory may have come or gone with it, or what keeps memory from being taken. */
+static void device_change(virConnectPtr connection, virDomainPtr handle, const char *alias, void *opaque)
+{
+	struct agent_domain *domain = domains_of(opaque, handle);
+
+	if (domain)
+		telling_want(domain);
+}
+
 static const struct {
 	int id;
 	virConnectDomainEventGenericCallback call;
@@ -61,6 +70,8 @@ static const struct {
 	{ VIR_DOMAIN_EVENT_ID_LIFECYCLE, VIR_DOMAIN_EVENT_CALLBACK(lifecycle) },
 	{ VIR_DOMAIN_EVENT_ID_METADATA_CHANGE, VIR_DOMAIN_EVENT_CALLBACK(metadata_change) },
 	{ VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE, VIR_DOMAIN_EVENT_CALLBACK(balloon_change) },
+	{ VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, VIR_DOMAIN_EVENT_CALLBACK(device_change) },
+	{ VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, VIR_DOMAIN_EVENT_CALLBACK(device_change) },
 	{ VIR_DOMAIN_EVENT_ID_REBOOT, VIR_DOMAIN_EVENT_CALLBACK(reboot) },
 };
 
