@@ -17,8 +17,8 @@ struct agent_domain;
 int by_hand_tell(const struct agent_domain *domain, uint64_t bytes);
 
 /*
- * @bytes is where libvirt itself puts the balloon of a domain of @ram bytes at the start, or where one is that nobody has
- * inflated.  Any thread.
+ * @bytes is where libvirt itself puts the balloon of a domain of @ram bytes at the start, or where one is that nobody
+ * has inflated.  Any thread.
  */
 bool by_hand_is_configured(virDomainPtr handle, uint64_t ram, uint64_t bytes);
 

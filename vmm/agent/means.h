@@ -45,7 +45,7 @@ struct means_view {
  * struct means_turn - what is new, and what has come of it
  * @rebooted: its guest starts anew
  * @found: it is to have so many bytes, which it has already; 0: nothing of the kind
- * @ask: it is to come to so many bytes; 0: nothing is asked.  Where somebody else is seen to have set it, it is not asked
+ * @ask: it is to come to so many bytes; 0: nothing is asked.  Nor is it where somebody else is seen to have set it
  * @ret_view: how it was at the end of the turn
  * @ret_asked: @ask was asked for
  * @ret_errtext: words for a failure

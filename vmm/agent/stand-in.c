@@ -463,9 +463,10 @@ static void begin_turn(struct stand_in *s)
 
 static bool busy(const struct stand_in *s)
 {
-	bool there = close_to(s->usable, s->wish.ceiling) || s->wish.flags & VIRTIO_TIDE_STATE_RELEASE;
+	bool there = close_to(s->usable, s->wish.ceiling) || is_released(s);
 
-	return s->pressed || s->astray || s->by_hand || (s->parting && s->wish.flags & VIRTIO_TIDE_STATE_RELEASE) || (s->wish.generation && (!fenced(s) || !there));
+	return s->pressed || s->astray || (s->parting && is_released(s)) ||
+	       (s->wish.generation && (!fenced(s) || !there));
 }
 
 /* What has come up since a turn began does not wait for the next look; what was tried just now does. */
@@ -797,12 +798,18 @@ static bool still_fits(const struct stand_in *s, const struct means *means)
 	       vm.autodeflate == s->turn->vm.autodeflate && !strcmp(vm.libvirt_uri, s->turn->vm.libvirt_uri);
 }
 
+/* Without it memtided would have a VM for which nobody speaks. */
+static bool is_of_use(const struct agent_domain *domain)
+{
+	return domain->stand_in->known || (domain->has_vm && !domain->stand_in->obstacle[0]);
+}
+
 void stand_in_want(struct agent_domain *domain)
 {
 	const struct means *means = means_for(domain);
 	bool managed = is_to_be_managed(domain);
 
-	if (domain->stand_in && !still_fits(domain->stand_in, means)) {
+	if (domain->stand_in && (!still_fits(domain->stand_in, means) || (!managed && !is_of_use(domain)))) {
 		stand_in_free(domain->stand_in);
 		domain->stand_in = NULL;
 	}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A thread, a flag in front of it and an eventfd behind.  It belongs to its own thread, which frees it: that may be long
- * after the loop has left it.
+ * A thread, a flag in front of it and an eventfd behind.  It belongs to its own thread, which frees it: that may be
+ * long after the loop has left it.
  */
 #include "worker.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A thread for what takes its time, or never comes back: a call into libvirt about a QEMU that hangs, a write to
- * memory.reclaim.  It does one thing at a time, the loop hears of it when that is done and never waits for it.  One that
- * is stuck is left behind, with what it uses, and ends if it ever can.
+ * memory.reclaim.  It does one thing at a time, the loop hears of it when that is done and never waits for it.  One
+ * that is stuck is left behind, with what it uses, and ends if it ever can.
  *
  * All functions are the loop's.
  */
