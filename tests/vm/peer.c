@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -18,10 +17,9 @@
 #include <unistd.h>
 
 #include "connect.h"
+#include "device-side.h"
 #include "hello.h"
 #include "peer.h"
-#include "region.h"
-#include "ring.h"
 
 #define RECONNECT_MS	5
 
@@ -42,11 +40,7 @@ struct model {
 struct peer {
 	struct peer_options options;
 	char name[TIDE_VMM_NAME_SIZE];
-	int fd[TIDE_VMM_FDS];
-	struct memtide_region state;
-	struct memtide_region counters;
-	struct memtide_ring_producer to_host;
-	struct memtide_ring_consumer from_host;
+	struct memtide_device_side side;
 	struct model *model;
 	int socket;
 	pid_t pid;
@@ -58,19 +52,6 @@ uint64_t peer_now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
-static void *state_at(struct peer *peer, size_t offset)
-{
-	return (char *)peer->state.start + offset;
-}
-
-static void ring(int fd)
-{
-	uint64_t one = 1;
-
-	if (write(fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-		perror("peer: eventfd");
 }
 
 static void lock(struct peer *peer)
@@ -106,9 +87,9 @@ static void set_usable(struct peer *peer, uint64_t bytes)
 static void put_counters(struct peer *peer, bool notify)
 {
 	peer->model->counters.notify += notify;
-	memtide_counters_write(peer->counters.start, &peer->model->counters);
+	memtide_counters_write(peer->side.counters.start, &peer->model->counters);
 	if (notify)
-		ring(peer->fd[TIDE_VMM_FD_NOTIFY]);
+		memtide_device_side_ring(&peer->side, TIDE_VMM_FD_NOTIFY);
 }
 
 static void put_stats(struct peer *peer, uint32_t refresh)
@@ -125,7 +106,7 @@ static void put_stats(struct peer *peer, uint32_t refresh)
 	s->free = s->available / 2;
 	s->file = s->available - s->free;
 	s->anon = usable(peer) - spare;
-	memtide_stats_write(state_at(peer, VIRTIO_TIDE_STATS_OFFSET), s);
+	memtide_stats_write(memtide_device_side_at(&peer->side, VIRTIO_TIDE_STATS_OFFSET), s);
 }
 
 static void init_model(struct peer *peer)
@@ -146,45 +127,6 @@ static void init_model(struct peer *peer)
 	put_stats(peer, 0);
 }
 
-static int make_memfd(const struct peer *peer, const char *name, size_t size)
-{
-	int fd;
-
-	if (!peer->options.no_seals)
-		return memtide_region_create(name, size);
-	fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (fd >= 0 && ftruncate(fd, (off_t)size) < 0) {
-		close(fd);
-		return -errno;
-	}
-	return fd;
-}
-
-static int map(int fd, size_t size, struct memtide_region *ret_region)
-{
-	void *start = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-
-	if (start == MAP_FAILED)
-		return -errno;
-	*ret_region = (struct memtide_region){ .start = start, .size = size };
-	return 0;
-}
-
-static int make_descriptors(struct peer *peer)
-{
-	int r;
-
-	peer->fd[TIDE_VMM_FD_STATE] = make_memfd(peer, "peer-state", VIRTIO_TIDE_STATE_SIZE);
-	peer->fd[TIDE_VMM_FD_COUNTERS] = make_memfd(peer, "peer-counters", TIDE_COUNTERS_SIZE);
-	for (int i = TIDE_VMM_FD_DOORBELL; i < TIDE_VMM_FDS; i++)
-		peer->fd[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	for (int i = 0; i < TIDE_VMM_FDS; i++)
-		if (peer->fd[i] < 0)
-			return -EMFILE;
-	r = map(peer->fd[TIDE_VMM_FD_STATE], VIRTIO_TIDE_STATE_SIZE, &peer->state);
-	return r < 0 ? r : map(peer->fd[TIDE_VMM_FD_COUNTERS], TIDE_COUNTERS_SIZE, &peer->counters);
-}
-
 int peer_new(const struct peer_options *options, struct peer **ret_peer)
 {
 	struct peer *peer = calloc(1, sizeof(*peer));
@@ -195,16 +137,12 @@ int peer_new(const struct peer_options *options, struct peer **ret_peer)
 	peer->options = *options;
 	peer->socket = -1;
 	snprintf(peer->name, sizeof(peer->name), "%s", options->name);
-	for (int i = 0; i < TIDE_VMM_FDS; i++)
-		peer->fd[i] = -1;
 	peer->model = mmap(NULL, sizeof(*peer->model), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	r = peer->model == MAP_FAILED ? -ENOMEM : make_descriptors(peer);
+	r = peer->model == MAP_FAILED ? -ENOMEM : memtide_device_side_make(&peer->side, !options->no_seals);
 	if (r < 0) {
 		peer_free(peer);
 		return r;
 	}
-	memtide_ring_produce_from(&peer->to_host, state_at(peer, VIRTIO_TIDE_TO_HOST_OFFSET));
-	memtide_ring_consume_from(&peer->from_host, state_at(peer, VIRTIO_TIDE_TO_GUEST_OFFSET));
 	init_model(peer);
 	*ret_peer = peer;
 	return 0;
@@ -216,11 +154,7 @@ void peer_free(struct peer *peer)
 		return;
 	peer_kill(peer);
 	peer_disconnect(peer);
-	memtide_region_unmap(&peer->state);
-	memtide_region_unmap(&peer->counters);
-	for (int i = 0; i < TIDE_VMM_FDS; i++)
-		if (peer->fd[i] >= 0)
-			close(peer->fd[i]);
+	memtide_device_side_close(&peer->side);
 	if (peer->model && peer->model != MAP_FAILED)
 		munmap(peer->model, sizeof(*peer->model));
 	free(peer);
@@ -240,7 +174,7 @@ int peer_connect(struct peer *peer, const char *vmm_socket, struct memtide_errte
 	memset(hello.uuid, hello.has_uuid ? 0x42 : 0, sizeof(hello.uuid));
 	for (int i = 0; i < 4; i++)
 		hello.uuid[12 + i] = (uint8_t)(peer->options.uuid_end >> (24 - 8 * i));
-	memcpy(hello.fd, peer->fd, sizeof(hello.fd));
+	memcpy(hello.fd, peer->side.fd, sizeof(hello.fd));
 	r = memtide_hello_send(peer->socket, &hello);
 	if (r >= 0)
 		r = memtide_answer_wait(peer->socket, errtext);
@@ -260,7 +194,7 @@ void peer_disconnect(struct peer *peer)
 
 int peer_call_fd(const struct peer *peer)
 {
-	return peer->fd[TIDE_VMM_FD_CALL];
+	return peer->side.fd[TIDE_VMM_FD_CALL];
 }
 
 /* Locked: what an honest guest does about a new state. */
@@ -298,14 +232,14 @@ void peer_serve(struct peer *peer)
 	uint64_t count;
 	int n;
 
-	if (read(peer->fd[TIDE_VMM_FD_CALL], &count, sizeof(count)) < 0 && errno != EAGAIN)
+	if (read(peer->side.fd[TIDE_VMM_FD_CALL], &count, sizeof(count)) < 0 && errno != EAGAIN)
 		perror("peer: eventfd");
-	n = memtide_ring_pull(&peer->from_host, events, VIRTIO_TIDE_RING_RECORDS);
+	n = memtide_ring_pull(&peer->side.from_host, events, VIRTIO_TIDE_RING_RECORDS);
 	lock(peer);
 	for (int i = 0; i < n; i++)
 		peer->model->denials += events[i].type == VIRTIO_TIDE_EV_DENIED;
 	if (peer->model->manner != PEER_MUTE && peer->model->counters.flags & TIDE_COUNTERS_DRIVER_OK &&
-	    !memtide_state_read(state_at(peer, VIRTIO_TIDE_STATE_OFFSET), &state)) {
+	    !memtide_state_read(memtide_device_side_at(&peer->side, VIRTIO_TIDE_STATE_OFFSET), &state)) {
 		if (state.generation && state.generation != peer->model->generation)
 			obey(peer, &state);
 		if (state.refresh != peer->model->stats.refresh)
@@ -321,7 +255,7 @@ void peer_serve(struct peer *peer)
 static void serve_until_hangup(struct peer *peer)
 {
 	struct pollfd fds[2] = {
-		{ .fd = peer->fd[TIDE_VMM_FD_CALL], .events = POLLIN },
+		{ .fd = peer->side.fd[TIDE_VMM_FD_CALL], .events = POLLIN },
 		{ .fd = peer->socket, .events = POLLRDHUP },
 	};
 
@@ -417,13 +351,13 @@ unsigned int peer_connections(const struct peer *peer)
 
 void peer_ring(struct peer *peer)
 {
-	ring(peer->fd[TIDE_VMM_FD_DOORBELL]);
+	memtide_device_side_ring(&peer->side, TIDE_VMM_FD_DOORBELL);
 }
 
 int peer_event(struct peer *peer, uint32_t type, uint64_t a, uint64_t b, uint64_t c)
 {
 	struct memtide_event event = { .type = type, .time_ns = peer_now_ns(), .a = a, .b = b, .c = c };
-	int r = memtide_ring_push(&peer->to_host, &event);
+	int r = memtide_ring_push(&peer->side.to_host, &event);
 
 	peer_ring(peer);
 	return r;
@@ -440,7 +374,7 @@ uint64_t peer_use(struct peer *peer, uint64_t bytes)
 	uint64_t more = 0;
 
 	lock(peer);
-	if (!memtide_state_read(state_at(peer, VIRTIO_TIDE_STATE_OFFSET), &state) && state.ceiling > usable(peer))
+	if (!memtide_state_read(memtide_device_side_at(&peer->side, VIRTIO_TIDE_STATE_OFFSET), &state) && state.ceiling > usable(peer))
 		more = state.ceiling - usable(peer);
 	if (more > bytes)
 		more = bytes;
@@ -465,7 +399,7 @@ void peer_set_manner(struct peer *peer, enum peer_manner manner)
 	lock(peer);
 	peer->model->manner = manner;
 	unlock(peer);
-	ring(peer->fd[TIDE_VMM_FD_CALL]);
+	memtide_device_side_ring(&peer->side, TIDE_VMM_FD_CALL);
 }
 
 void peer_reset(struct peer *peer, bool driver)
@@ -475,8 +409,8 @@ void peer_reset(struct peer *peer, bool driver)
 	peer->model->counters.epoch++;
 	peer->model->counters.flags = driver ? TIDE_COUNTERS_DRIVER_OK : 0;
 	peer->model->generation = 0;
-	memset(state_at(peer, VIRTIO_TIDE_STATS_OFFSET), 0, VIRTIO_TIDE_STATE_SIZE - VIRTIO_TIDE_STATS_OFFSET);
-	memtide_ring_produce_from(&peer->to_host, state_at(peer, VIRTIO_TIDE_TO_HOST_OFFSET));
+	memset(memtide_device_side_at(&peer->side, VIRTIO_TIDE_STATS_OFFSET), 0, VIRTIO_TIDE_STATE_SIZE - VIRTIO_TIDE_STATS_OFFSET);
+	memtide_ring_produce_from(&peer->side.to_host, memtide_device_side_at(&peer->side, VIRTIO_TIDE_TO_HOST_OFFSET));
 	put_counters(peer, true);
 	unlock(peer);
 }
@@ -498,17 +432,17 @@ unsigned int peer_denials(const struct peer *peer)
 
 int peer_state(struct peer *peer, struct memtide_state *ret_state)
 {
-	return memtide_state_read(state_at(peer, VIRTIO_TIDE_STATE_OFFSET), ret_state);
+	return memtide_state_read(memtide_device_side_at(&peer->side, VIRTIO_TIDE_STATE_OFFSET), ret_state);
 }
 
 int peer_grant(struct peer *peer, struct memtide_grant *ret_grant)
 {
-	return memtide_grant_read(peer->counters.start, ret_grant);
+	return memtide_grant_read(peer->side.counters.start, ret_grant);
 }
 
 void *peer_region(struct peer *peer)
 {
-	return peer->state.start;
+	return peer->side.state.start;
 }
 
 int peer_wait_ceiling(struct peer *peer, uint64_t low, uint64_t high, unsigned int timeout_ms)

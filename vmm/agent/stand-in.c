@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <time.h>
@@ -19,11 +17,10 @@
 #include "by-hand.h"
 #include "call.h"
 #include "connect.h"
+#include "device-side.h"
 #include "hello.h"
 #include "log.h"
 #include "means.h"
-#include "region.h"
-#include "ring.h"
 #include "worker.h"
 
 #define NSEC_PER_SEC	UINT64_C(1000000000)
@@ -35,8 +32,8 @@
 #define ANSWER_S	2
 #define CALL_MS		2000
 /*
- * A claim is for this part of the VM's RAM, and not made more often.  Once it has had what it needs for so long, pressure
- * is over.
+ * A claim is for this part of the VM's RAM, and not made more often.  Once it has had what it needs for so long,
+ * pressure is over.
  */
 #define CLAIM_PART	16
 #define CLAIM_NS	NSEC_PER_SEC
@@ -68,11 +65,7 @@ struct stand_in {
 	bool silent;				/* ... and it was said that this is long ago */
 	char obstacle[MEMTIDE_ERRTEXT_SIZE];	/* why it cannot be opened, as it was said last */
 
-	int fd[TIDE_VMM_FDS];
-	struct memtide_region pages;		/* the guest's region, which here is ours */
-	struct memtide_region counters_page;
-	struct memtide_ring_producer to_host;
-	struct memtide_ring_consumer from_host;
+	struct memtide_device_side side;	/* the guest's region is ours as well here */
 	int socket;				/* -1: not connected */
 	int call_watch, socket_watch, look_timer, connect_timer;
 	char refusal[TIDE_VMM_TEXT_SIZE];	/* said already */
@@ -106,20 +99,6 @@ uint64_t means_now_ns(void)
 
 static void stand_in_free(struct stand_in *s);
 
-static void *pages_at(const struct stand_in *s, size_t offset)
-{
-	return (char *)s->pages.start + offset;
-}
-
-static void ring(int fd)
-{
-	uint64_t one = 1;
-
-	/* A full counter means that it was rung and nobody has looked yet. */
-	if (write(fd, &one, sizeof(one)) < 0)
-		return;
-}
-
 /*
  * What memtided reads
  */
@@ -127,16 +106,16 @@ static void ring(int fd)
 static void put_counters(struct stand_in *s, bool notify)
 {
 	s->counters.notify += notify;
-	memtide_counters_write(s->counters_page.start, &s->counters);
+	memtide_counters_write(s->side.counters.start, &s->counters);
 	if (notify)
-		ring(s->fd[TIDE_VMM_FD_NOTIFY]);
+		memtide_device_side_ring(&s->side, TIDE_VMM_FD_NOTIFY);
 }
 
 static void put_stats(struct stand_in *s)
 {
 	s->stats.generation = s->wish.generation;
 	s->stats.given = s->counters.given_bytes;
-	memtide_stats_write(pages_at(s, VIRTIO_TIDE_STATS_OFFSET), &s->stats);
+	memtide_stats_write(memtide_device_side_at(&s->side, VIRTIO_TIDE_STATS_OFFSET), &s->stats);
 }
 
 static void put_event(struct stand_in *s, uint32_t type, uint64_t a, uint64_t b)
@@ -144,8 +123,8 @@ static void put_event(struct stand_in *s, uint32_t type, uint64_t a, uint64_t b)
 	struct memtide_event event = { .type = type, .time_ns = means_now_ns(), .a = a, .b = b };
 
 	/* A full ring has one in it already. */
-	memtide_ring_push(&s->to_host, &event);
-	ring(s->fd[TIDE_VMM_FD_DOORBELL]);
+	memtide_ring_push(&s->side.to_host, &event);
+	memtide_device_side_ring(&s->side, TIDE_VMM_FD_DOORBELL);
 }
 
 static void count_usable(struct stand_in *s, uint64_t usable)
@@ -177,9 +156,9 @@ static void new_epoch(struct stand_in *s)
 	s->fresh = true;
 	s->pressed = false;
 	memset(&s->stats, 0, sizeof(s->stats));
-	memset(pages_at(s, VIRTIO_TIDE_STATS_OFFSET), 0, VIRTIO_TIDE_HINTS_OFFSET - VIRTIO_TIDE_STATS_OFFSET);
-	memtide_ring_produce_from(&s->to_host, pages_at(s, VIRTIO_TIDE_TO_HOST_OFFSET));
-	memtide_ring_consume_from(&s->from_host, pages_at(s, VIRTIO_TIDE_TO_GUEST_OFFSET));
+	memset(memtide_device_side_at(&s->side, VIRTIO_TIDE_STATS_OFFSET), 0,
+	       VIRTIO_TIDE_HINTS_OFFSET - VIRTIO_TIDE_STATS_OFFSET);
+	memtide_device_side_begin(&s->side);
 	put_counters(s, true);
 }
 
@@ -298,7 +277,7 @@ static void answer_refresh(struct stand_in *s)
 	s->stats.refresh = s->turn_refresh;
 	put_stats(s);
 	if (asked)
-		ring(s->fd[TIDE_VMM_FD_DOORBELL]);
+		memtide_device_side_ring(&s->side, TIDE_VMM_FD_DOORBELL);
 }
 
 static void take_view(struct stand_in *s, const struct means_view *view, uint64_t now)
@@ -568,8 +547,8 @@ static void call_ready(int watch, int fd, int events, void *opaque)
 
 	if (read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
 		return;
-	memtide_ring_pull(&s->from_host, event, VIRTIO_TIDE_RING_RECORDS);
-	if (memtide_state_read(pages_at(s, VIRTIO_TIDE_STATE_OFFSET), &wish) < 0)
+	memtide_ring_pull(&s->side.from_host, event, VIRTIO_TIDE_RING_RECORDS);
+	if (memtide_state_read(memtide_device_side_at(&s->side, VIRTIO_TIDE_STATE_OFFSET), &wish) < 0)
 		return;
 	s->wish = wish;
 	fence(s);
@@ -617,7 +596,7 @@ static int say_hello(const struct stand_in *s, int fd, struct memtide_errtext *e
 	if (virDomainGetUUID(s->domain->handle, hello.uuid) < 0)
 		return -ESRCH;
 	snprintf(hello.name, sizeof(hello.name), "%.*s", (int)sizeof(hello.name) - 1, s->domain->name);
-	memcpy(hello.fd, s->fd, sizeof(hello.fd));
+	memcpy(hello.fd, s->side.fd, sizeof(hello.fd));
 	r = memtide_hello_send(fd, &hello);
 	return r < 0 ? r : memtide_answer_wait(fd, errtext);
 }
@@ -649,41 +628,21 @@ static void connect_expired(int timer, void *opaque)
 					    NULL);
 	virEventUpdateTimeout(timer, -1);
 	/* What memtided has put there is to be looked at. */
-	ring(s->fd[TIDE_VMM_FD_CALL]);
+	memtide_device_side_ring(&s->side, TIDE_VMM_FD_CALL);
 }
 
 /*
  * Coming and going
  */
 
-static int map(int fd, size_t size, struct memtide_region *ret_region)
-{
-	void *start = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-
-	if (start == MAP_FAILED)
-		return -errno;
-	*ret_region = (struct memtide_region){ .start = start, .size = size };
-	return 0;
-}
-
-static int make_pages(struct stand_in *s)
+static int make_side(struct stand_in *s)
 {
 	struct virtio_tide_header *header;
-	int r;
+	int r = memtide_device_side_make(&s->side, true);
 
-	s->fd[TIDE_VMM_FD_STATE] = memtide_region_create("memtide-state", VIRTIO_TIDE_STATE_SIZE);
-	s->fd[TIDE_VMM_FD_COUNTERS] = memtide_region_create("memtide-counters", TIDE_COUNTERS_SIZE);
-	for (int i = TIDE_VMM_FD_DOORBELL; i < TIDE_VMM_FDS; i++)
-		s->fd[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	for (int i = 0; i < TIDE_VMM_FDS; i++)
-		if (s->fd[i] < 0)
-			return -EMFILE;
-	r = map(s->fd[TIDE_VMM_FD_STATE], VIRTIO_TIDE_STATE_SIZE, &s->pages);
-	if (!r)
-		r = map(s->fd[TIDE_VMM_FD_COUNTERS], TIDE_COUNTERS_SIZE, &s->counters_page);
-	if (r)
+	if (r < 0)
 		return r;
-	header = pages_at(s, VIRTIO_TIDE_HEADER_OFFSET);
+	header = memtide_device_side_at(&s->side, VIRTIO_TIDE_HEADER_OFFSET);
 	*header = (struct virtio_tide_header){
 		.magic = htole32(VIRTIO_TIDE_MAGIC), .version = htole32(VIRTIO_TIDE_VERSION),
 		.size = htole32(VIRTIO_TIDE_STATE_SIZE),
@@ -710,11 +669,7 @@ static void stand_in_free(struct stand_in *s)
 	else
 		free(s->turn);
 	worker_leave(s->worker);
-	memtide_region_unmap(&s->pages);
-	memtide_region_unmap(&s->counters_page);
-	for (int i = 0; i < TIDE_VMM_FDS; i++)
-		if (s->fd[i] >= 0)
-			close(s->fd[i]);
+	memtide_device_side_close(&s->side);
 	free(s);
 }
 
@@ -758,9 +713,7 @@ static struct stand_in *stand_in_new(struct agent_domain *domain, const struct m
 	s->ram = domain->about.limits.memory.value;
 	s->looked_ns = means_now_ns();
 	s->socket = s->call_watch = s->look_timer = s->connect_timer = -1;
-	for (int i = 0; i < TIDE_VMM_FDS; i++)
-		s->fd[i] = -1;
-	r = make_pages(s);
+	r = make_side(s);
 	if (!r)
 		r = make_turn(s);
 	if (r < 0) {
@@ -768,7 +721,7 @@ static struct stand_in *stand_in_new(struct agent_domain *domain, const struct m
 		stand_in_free(s);
 		return NULL;
 	}
-	s->call_watch = virEventAddHandle(s->fd[TIDE_VMM_FD_CALL], VIR_EVENT_HANDLE_READABLE, call_ready, s, NULL);
+	s->call_watch = virEventAddHandle(s->side.fd[TIDE_VMM_FD_CALL], VIR_EVENT_HANDLE_READABLE, call_ready, s, NULL);
 	s->look_timer = virEventAddTimeout(0, look_expired, s, NULL);
 	s->connect_timer = virEventAddTimeout(0, connect_expired, s, NULL);
 	return s;
