@@ -61,6 +61,7 @@ struct stand_in {
 	uint32_t turn_refresh;			/* what memtided had asked for when it began */
 	bool rebooted;				/* since a turn began last */
 	bool again;				/* ... somebody has asked for another */
+	bool failed;				/* the last one has: it is not tried again at once */
 	uint64_t looked_ns;			/* when one has shown something last */
 	bool silent;				/* ... and it was said that this is long ago */
 	char obstacle[MEMTIDE_ERRTEXT_SIZE];	/* why it cannot be opened, as it was said last */
@@ -460,9 +461,9 @@ static bool has_news(const struct stand_in *s)
 /* It may be gone after this. */
 static void go_on(struct stand_in *s)
 {
-	if (has_news(s) && can_begin(s))
+	if (has_news(s) && !s->failed && can_begin(s))
 		begin_turn(s);
-	virEventUpdateTimeout(s->look_timer, busy(s) && !worker_is_busy(s->worker) ? LOOK_BUSY_MS : LOOK_MS);
+	virEventUpdateTimeout(s->look_timer, busy(s) && !s->failed && !worker_is_busy(s->worker) ? LOOK_BUSY_MS : LOOK_MS);
 	settle(s);
 }
 
@@ -501,6 +502,7 @@ static void take_result(struct stand_in *s)
 		s->lapsed = s->lapsed && !turn->io.ret_asked;
 	}
 	s->asking = 0;
+	s->failed = turn->error;
 	say_obstacle(s, turn->state ? "" : turn->io.ret_errtext.text);
 	if (turn->error) {
 		log_debug("%s: %s", s->domain->name, turn->io.ret_errtext.text);
@@ -533,6 +535,7 @@ static void look_expired(int timer, void *opaque)
 	struct stand_in *s = opaque;
 
 	s->again = true;
+	s->failed = false;
 	say_silence(s);
 	go_on(s);
 }
