@@ -374,7 +374,7 @@ uint64_t peer_use(struct peer *peer, uint64_t bytes)
 	uint64_t more = 0;
 
 	lock(peer);
-	if (!memtide_state_read(memtide_device_side_at(&peer->side, VIRTIO_TIDE_STATE_OFFSET), &state) && state.ceiling > usable(peer))
+	if (!peer_state(peer, &state) && state.ceiling > usable(peer))
 		more = state.ceiling - usable(peer);
 	if (more > bytes)
 		more = bytes;
@@ -409,7 +409,8 @@ void peer_reset(struct peer *peer, bool driver)
 	peer->model->counters.epoch++;
 	peer->model->counters.flags = driver ? TIDE_COUNTERS_DRIVER_OK : 0;
 	peer->model->generation = 0;
-	memset(memtide_device_side_at(&peer->side, VIRTIO_TIDE_STATS_OFFSET), 0, VIRTIO_TIDE_STATE_SIZE - VIRTIO_TIDE_STATS_OFFSET);
+	memset(memtide_device_side_at(&peer->side, VIRTIO_TIDE_STATS_OFFSET), 0,
+	       VIRTIO_TIDE_STATE_SIZE - VIRTIO_TIDE_STATS_OFFSET);
 	memtide_ring_produce_from(&peer->side.to_host, memtide_device_side_at(&peer->side, VIRTIO_TIDE_TO_HOST_OFFSET));
 	put_counters(peer, true);
 	unlock(peer);

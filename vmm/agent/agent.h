@@ -136,8 +136,8 @@ struct agent {
 /* Begin to be connected; again after each loss.  0, or a negative errno: there are no timers. */
 int connection_start(struct agent *agent);
 /*
- * Another one to @uri, whose calls fail when libvirt's daemon hangs; NULL: there is none, libvirt's last error says why.
- * Any thread; the caller closes it.
+ * Another one to @uri, whose calls fail when libvirt's daemon hangs; NULL: there is none, and libvirt's last error says
+ * why.  Any thread; the caller closes it.
  */
 virConnectPtr connection_open(const char *uri);
 void connection_end(struct agent *agent);

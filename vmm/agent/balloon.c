@@ -8,8 +8,8 @@
  * balloon go to keep from running out of memory may have more, and is asked again; anywhere else, where it stays for a
  * second, somebody has set it by hand.
  *
- * Where the balloon is its guest can write at will.  So it can have itself taken for set by hand, which memtided bounds,
- * or be asked again, and nothing else.
+ * Where the balloon is its guest can write at will.  So it can have itself taken for set by hand, which memtided
+ * bounds, or be asked again, and nothing else.
  */
 #include <errno.h>
 #include <stdlib.h>
