@@ -109,10 +109,9 @@ static void bring_to(int i, uint64_t bytes)
 	WAIT_FOR(balloon_is(i) == bytes && world_number(i, "charged") == bytes);
 }
 
-/* Whoever stood in for it with VM @id before. */
-static void wait_stood_in(int i, uint64_t id)
+static void wait_stood_in(int i)
 {
-	WAIT_FOR(world_number(i, "id") != id);
+	WAIT_FOR(world_is_connected(i));
 	world_wait_managed(i);
 }
 
@@ -350,15 +349,6 @@ static void test_no_policy(void **state)
 	assert_int_equal(balloon_is(0), WORLD_RAM);
 }
 
-static bool is_connected(int i)
-{
-	json_t *vm = controller_vm(world.controller, domain_name(world.domain[i]));
-	bool is = json_is_true(json_object_get(vm, "connected"));
-
-	json_decref(vm);
-	return is;
-}
-
 static void set_policy(int i, const char *policy)
 {
 	assert_int_equal(domain_set_policy(world.domain[i], policy, VIR_DOMAIN_AFFECT_LIVE), 0);
@@ -367,7 +357,7 @@ static void set_policy(int i, const char *policy)
 /* Back as if it had never been managed, and nobody speaks for it any more. */
 static bool has_parted(int i)
 {
-	return world_state_is(i, "released") && balloon_is(i) == WORLD_RAM && !is_connected(i);
+	return world_state_is(i, "released") && balloon_is(i) == WORLD_RAM && !world_is_connected(i);
 }
 
 /* With its policy a VM's memory comes back to it, as soon as there is room. */
@@ -384,7 +374,7 @@ static void test_policy_goes(void **state)
 	bring_to(1, 208 * MIB);
 	WAIT_FOR(has_parted(0));
 	set_policy(0, "<policy><floor>200MiB</floor></policy>");
-	WAIT_FOR(is_connected(0));
+	WAIT_FOR(world_is_connected(0));
 	world_wait_managed(0);
 	assert_int_equal(world_number(0, "floor"), 200 * MIB);
 	/* while the agent is not there */
@@ -412,8 +402,6 @@ static void wait_unheard(int i)
 /* Whoever depends on it waits, and nobody else. */
 static void test_hanging(void **state)
 {
-	uint64_t id[2];
-
 	open_with_plain();
 	define_plain(1, "beta", true, POLICY);
 	world_wait_managed(1);
@@ -429,14 +417,14 @@ static void test_hanging(void **state)
 	/* the agent ends all the same */
 	hang(0, true);
 	wait_unheard(0);
-	for (int i = 0; i < 2; i++)
-		id[i] = world_number(i, "id");
 	world_agent_down(SIGTERM);
+	for (int i = 0; i < 2; i++)
+		WAIT_FOR(!world_is_connected(i));
 	world_agent_up();
-	wait_stood_in(1, id[1]);
+	wait_stood_in(1);
 	bring_to(1, 304 * MIB);
 	hang(0, false);
-	wait_stood_in(0, id[0]);
+	wait_stood_in(0);
 	bring_to(0, 272 * MIB);
 }
 
