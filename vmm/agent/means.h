@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "errtext.h"
 #include "record.h"
@@ -82,7 +83,13 @@ struct means {
 };
 
 /* The monotonic clock. */
-uint64_t means_now_ns(void);
+static inline uint64_t means_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
 
 extern const struct means means_balloon;
 extern const struct means means_reclaim;
