@@ -37,10 +37,13 @@ static bool have_it(struct stand_in *s, const char *method, struct memtide_errte
 
 static void adopt(struct stand_in *s)
 {
+	bool said = s->refused_ns;
 	struct memtide_errtext errtext = { .text = "" };
 
 	if (have_it(s, "vm.adopt", &errtext))
 		s->domain->released = false;
+	else if (!said)
+		log_warning("%s is to be managed again, and cannot be yet: %s", s->domain->name, errtext.text);
 }
 
 static void release(struct stand_in *s)

@@ -64,9 +64,9 @@ static int call(struct agent *agent, const char *method, json_t *params, json_t 
 	int r;
 
 	r = memtide_call_until(agent->config.control_socket, method, params, until_ms, ret_result, errtext);
-	if (!r || r == -ESRCH || r == -EBUSY || r == -EREMOTEIO)
+	if (!r || r == -ESRCH || r == -EBUSY || r == -ENOSPC || r == -EREMOTEIO)
 		presence_shown(agent);
-	return r;
+	return r == -ENOSPC ? -EREMOTEIO : r;
 }
 
 /*

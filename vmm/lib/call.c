@@ -119,6 +119,8 @@ static int number_of(const json_t *error)
 		return -ESRCH;
 	case MEMTIDE_ERROR_BUSY:
 		return -EBUSY;
+	case MEMTIDE_ERROR_LEDGER:
+		return -ENOSPC;
 	default:
 		return -EREMOTEIO;
 	}

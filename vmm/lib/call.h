@@ -24,7 +24,8 @@ uint64_t memtide_call_now_ms(void);
  * @errtext: words for a failure
  *
  * Returns 0; -ETIMEDOUT; where the daemon's answer is an error, with its words in @errtext, -ESRCH (no such VM or
- * domain), -EBUSY (not now) or -EREMOTEIO (any other); -EPROTO: it is no answer; or why there is no connection.
+ * domain), -EBUSY (not now), -ENOSPC (the ledger has no room) or -EREMOTEIO (any other); -EPROTO: it is no answer; or
+ * why there is no connection.
  */
 int memtide_call_until(const char *socket, const char *method, json_t *params, uint64_t until_ms, json_t **ret_result,
 		       struct memtide_errtext *errtext);
