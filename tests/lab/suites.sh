@@ -103,8 +103,9 @@ apart() {
 
 # suites_in_host SUITE...: inside the nested host, which says what it does as it does it; its counts come back in a file.
 suites_in_host() {
-	local suite limit=${LAB_HOST_TIMEOUT:-2400}
+	local suite limit=2400
 	[ -z "${LAB_LONG:-}" ] || limit=14400
+	limit=${LAB_HOST_TIMEOUT:-$limit}
 	for suite in "$@"; do
 		say "suite $suite, in the nested host ($ACCEL)"
 		mkdir -p "$RUN/host"

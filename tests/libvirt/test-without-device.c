@@ -4,6 +4,7 @@
  * balloon or by reclaim, and what an administrator sets by hand wins until the VM is adopted.
  */
 #include <poll.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -363,6 +364,8 @@ static bool has_parted(int i)
 /* With its policy a VM's memory comes back to it, as soon as there is room. */
 static void test_policy_goes(void **state)
 {
+	json_t *params;
+
 	open_with_plain();
 	define_plain(1, "beta", true, POLICY);
 	world_wait_managed(1);
@@ -370,6 +373,9 @@ static void test_policy_goes(void **state)
 	WAIT_FOR(balloon_is(0) <= 288 * MIB && world_is_settled());
 	set_policy(0, NULL);
 	WAIT_FOR(world_has_noted("alpha has a new policy"));
+	/* there is no room for that, whoever asks */
+	params = json_pack("{s:s}", "vm", "alpha");
+	assert_int_equal(controller_call(world.controller, "vm.release", params, NULL), -EREMOTEIO);
 	assert_true(world_state_is(0, "managed"));
 	bring_to(1, 208 * MIB);
 	WAIT_FOR(has_parted(0));
@@ -382,6 +388,15 @@ static void test_policy_goes(void **state)
 	set_policy(0, NULL);
 	world_agent_up();
 	WAIT_FOR(has_parted(0));
+	/* and whoever is started again meanwhile */
+	world_agent_down(SIGTERM);
+	controller_kill(world.controller);
+	assert_int_equal(controller_restart(world.controller, NULL), 0);
+	world_agent_up();
+	set_policy(0, "<policy><floor>208MiB</floor></policy>");
+	WAIT_FOR(!world_knows_not(0));
+	world_wait_managed(0);
+	WAIT_FOR(world_number(0, "floor") == 208 * MIB);
 }
 
 /*

@@ -328,7 +328,7 @@ static void test_step_back(void **state)
 	assert_null(memtide_ledger_check(&bed.ledger, &bed.vm));
 }
 
-/* What counts for it is started anew: what was decided stays, is published again, and has to be confirmed again. */
+/* What counts for it is started anew: what was decided stays, and is published again. */
 static void test_resume(void **state)
 {
 	struct bed bed;
@@ -348,6 +348,10 @@ static void test_resume(void **state)
 	assert_int_not_equal(bed.vm.generation, generation);
 	bed_expect(&bed, RECORD, PUBLISH);
 	assert_int_equal(memtide_ledger_state(&bed.vm), MEMTIDE_LEDGER_MANAGED);
+	/* what it had not confirmed still has to be */
+	assert_int_equal(memtide_ledger_set(&bed.vm, ceiling / 2, MEMTIDE_LEDGER_ORDINARY), 0);
+	memtide_ledger_resume(&bed.vm, &bed.counters);
+	assert_int_equal(bed.ledger.charged, charged);
 	/* one whose driver is not there is another matter */
 	bed.counters.flags = 0;
 	memtide_ledger_resume(&bed.vm, &bed.counters);

@@ -63,8 +63,7 @@ struct stand_in;
  * @complaint: what was wrong with the policy in the XML when it was read last, or ""
  * @complained: memtided has heard of @complaint
  * @has_vm: memtided has a VM for it, as a stand-in or a device has once said
- * @released: stand-in.c has had it released when its policy had gone, and has it adopted when there is one
- * @parted: after that its stand-in has gone
+ * @parted: its policy had gone, and then its stand-in
  * @stand_in: stand-in.c's, else NULL
  * @by_hand: by-hand.c's, else NULL
  */
@@ -83,7 +82,6 @@ struct agent_domain {
 	char complaint[MEMTIDE_ERRTEXT_SIZE];
 	bool complained;
 	bool has_vm;
-	bool released;
 	bool parted;
 	struct stand_in *stand_in;
 	struct by_hand *by_hand;

@@ -155,11 +155,12 @@ static bool has_driver(struct balloon *balloon, const struct balloon_stats *stat
 	return balloon->updated_ns && now_ns - balloon->updated_ns < STATS_FRESH_S * UINT64_C(1000000000);
 }
 
-static bool between(uint64_t value, uint64_t a, uint64_t b)
+/* Or outside of them by no more than @beside. */
+static bool is_between(uint64_t value, uint64_t a, uint64_t b, uint64_t beside)
 {
 	uint64_t low = a < b ? a : b, high = a < b ? b : a;
 
-	return value + MEANS_CLOSE_BYTES >= low && value <= high + MEANS_CLOSE_BYTES;
+	return value + beside >= low && value <= high + beside;
 }
 
 /* It is to come to @usable from where it is. */
@@ -177,9 +178,11 @@ static void asked_for(struct balloon *balloon, uint64_t usable)
  */
 static bool is_on_its_way(struct balloon *balloon, uint64_t actual)
 {
-	if (!between(actual, balloon->from, balloon->asked))
+	if (!is_between(actual, balloon->from, balloon->asked, MEANS_CLOSE_BYTES))
 		return false;
-	balloon->from = actual;
+	/* What is close beside does not take the bounds along. */
+	if (is_between(actual, balloon->from, balloon->asked, 0))
+		balloon->from = actual;
 	balloon->astray_ns = 0;
 	return true;
 }

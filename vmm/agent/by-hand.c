@@ -56,6 +56,8 @@ static void settled(int timer, void *opaque)
 	virDomainInfo info;
 
 	virEventUpdateTimeout(timer, -1);
+	if (domain->stand_in)
+		return;
 	if (by_hand->bytes == by_hand->told || by_hand_is_configured(domain->handle, ram, by_hand->bytes))
 		return;
 	/* A later event is about to come. */
@@ -65,18 +67,32 @@ static void settled(int timer, void *opaque)
 		by_hand->told = by_hand->bytes;
 }
 
+static struct by_hand *by_hand_of(struct agent_domain *domain)
+{
+	if (domain->by_hand)
+		return domain->by_hand;
+	domain->by_hand = calloc(1, sizeof(*domain->by_hand));
+	if (domain->by_hand)
+		domain->by_hand->timer = virEventAddTimeout(-1, settled, domain, NULL);
+	return domain->by_hand;
+}
+
 void by_hand_balloon_changed(struct agent_domain *domain, uint64_t bytes)
 {
-	struct by_hand *by_hand = domain->by_hand;
+	struct by_hand *by_hand = by_hand_of(domain);
 
-	if (!by_hand) {
-		by_hand = domain->by_hand = calloc(1, sizeof(*by_hand));
-		if (!by_hand)
-			return;
-		by_hand->timer = virEventAddTimeout(SETTLED_MS, settled, domain, NULL);
-	}
+	if (!by_hand)
+		return;
 	by_hand->bytes = bytes;
 	virEventUpdateTimeout(by_hand->timer, SETTLED_MS);
+}
+
+void by_hand_left(struct agent_domain *domain, uint64_t bytes)
+{
+	struct by_hand *by_hand = by_hand_of(domain);
+
+	if (by_hand)
+		by_hand->told = bytes;
 }
 
 void by_hand_gone(struct agent_domain *domain)

@@ -22,8 +22,10 @@ int by_hand_tell(const struct agent_domain *domain, uint64_t bytes);
  */
 bool by_hand_is_configured(virDomainPtr handle, uint64_t ram, uint64_t bytes);
 
-/* libvirt's event, of a domain whose balloon memtide never touches: it has a virtio-tide device. */
+/* libvirt's event, of a domain whose balloon memtide does not touch: it has a virtio-tide device, or no policy. */
 void by_hand_balloon_changed(struct agent_domain *domain, uint64_t bytes);
+/* Where memtide has left it, which libvirt may tell of later, is nobody's doing. */
+void by_hand_left(struct agent_domain *domain, uint64_t bytes);
 /* It has ended. */
 void by_hand_gone(struct agent_domain *domain);
 

@@ -39,6 +39,7 @@ struct stand_in {
 	bool rebooted;				/* since a turn began last */
 	bool again;				/* ... somebody has asked for another */
 	bool failed;				/* the last one has: it is not tried again at once */
+	uint64_t look_ns;			/* when the next is due; 0: nobody has said */
 	uint64_t looked_ns;			/* when one has shown something last */
 	bool silent;				/* ... and it was said that this is long ago */
 	char obstacle[MEMTIDE_ERRTEXT_SIZE];	/* why it cannot be opened, as it was said last */
@@ -59,6 +60,7 @@ struct stand_in {
 	bool fresh;				/* nothing was asked since the guest or this has started */
 	bool astray;				/* at the last look */
 	uint64_t by_hand;			/* what somebody else has set it to and memtided does not know; 0: nothing */
+	uint64_t untold_ns;			/* when that could not be told last; 0: it could */
 	bool pressed;
 	uint64_t pressed_ns;			/* when it last was */
 	uint64_t claimed_ns;			/* when memtided was last told */

@@ -4,8 +4,7 @@
  */
 #include "stand-in-internal.h"
 
-#include <errno.h>
-
+#include "by-hand.h"
 #include "call.h"
 #include "log.h"
 
@@ -13,51 +12,26 @@
 /* Until memtided is asked again for what it has refused. */
 #define REFUSED_NS	(3 * NSEC_PER_SEC)
 
-/* "vm.release" or "vm.adopt".  Returns whether that is done with. */
-static bool have_it(struct stand_in *s, const char *method, struct memtide_errtext *errtext)
+/* Until the domain has a policy again, which memtided sees by itself. */
+static void release(struct stand_in *s)
 {
+	struct memtide_errtext errtext = { .text = "" };
+	bool said = s->refused_ns;
 	json_t *result = NULL;
 	int r;
 
-	if (s->refused_ns && means_now_ns() - s->refused_ns < REFUSED_NS)
-		return false;
-	r = memtide_call_until(s->domain->agent->config.control_socket, method,
-			       json_pack("{s:s}", "vm", s->domain->uuid), memtide_call_now_ms() + CALL_MS, &result,
-			       errtext);
+	if (said && means_now_ns() - s->refused_ns < REFUSED_NS)
+		return;
+	r = memtide_call_until(s->domain->agent->config.control_socket, "vm.release",
+			       json_pack("{s:s, s:b}", "vm", s->domain->uuid, "until_policy", 1),
+			       memtide_call_now_ms() + CALL_MS, &result, &errtext);
 	json_decref(result);
-	/* That it is managed already is fine as well. */
-	if (r == -EREMOTEIO && !s->parting)
-		r = 0;
-	if (r < 0)
-		s->refused_ns = means_now_ns();
-	else
-		s->refused_ns = 0;
-	return !r;
-}
-
-static void adopt(struct stand_in *s)
-{
-	bool said = s->refused_ns;
-	struct memtide_errtext errtext = { .text = "" };
-
-	if (have_it(s, "vm.adopt", &errtext))
-		s->domain->released = false;
-	else if (!said)
-		log_warning("%s is to be managed again, and cannot be yet: %s", s->domain->name, errtext.text);
-}
-
-static void release(struct stand_in *s)
-{
-	bool said = s->refused_ns;
-	struct memtide_errtext errtext = { .text = "" };
-
-	if (have_it(s, "vm.release", &errtext)) {
-		s->domain->released = true;
+	s->refused_ns = r < 0 ? means_now_ns() : 0;
+	if (!r)
 		log_info("%s is not managed any more: what was taken from it goes back to it", s->domain->name);
-	} else if (!said) {
+	else if (!said)
 		log_warning("%s is not to be managed any more, and what was taken from it cannot go back to it yet: %s",
 			    s->domain->name, errtext.text);
-	}
 }
 
 /* With all that memtided lets it have, once it is released; by reclaim nothing has to be given back. */
@@ -73,14 +47,12 @@ void stand_in_settle(struct stand_in *s)
 {
 	struct agent_domain *domain = s->domain;
 
-	if (!s->known || s->socket < 0)
+	if (!s->known || s->socket < 0 || !s->parting)
 		return;
-	if (!s->parting) {
-		if (domain->released)
-			adopt(s);
-	} else if (has_all(s)) {
+	if (has_all(s)) {
 		domain->parted = true;
 		domain->stand_in = NULL;
+		by_hand_left(domain, s->usable);
 		stand_in_free(s);
 	} else if (s->counters.flags & TIDE_COUNTERS_DRIVER_OK && s->wish.generation && !stand_in_is_released(s)) {
 		release(s);

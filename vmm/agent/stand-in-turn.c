@@ -16,6 +16,8 @@
 /* A VM is looked at this often: while something is under way, and else. */
 #define LOOK_BUSY_MS	250
 #define LOOK_MS		2000
+/* Until memtided is told again what it has not taken. */
+#define UNTOLD_NS	(3 * NSEC_PER_SEC)
 /* Without a look for so long it is said that the VM is not looked after.  memtided has a notion of its own of that. */
 #define SILENT_NS	(5 * NSEC_PER_SEC)
 
@@ -47,7 +49,11 @@ static uint64_t to_ask(const struct stand_in *s)
 /* What was set holds from here on, and what was asked for before does not matter any more. */
 static void tell_by_hand(struct stand_in *s)
 {
-	if (by_hand_tell(s->domain, s->by_hand) < 0)
+	/* Soon enough when memtided is there. */
+	if (s->socket < 0 || (s->untold_ns && means_now_ns() - s->untold_ns < UNTOLD_NS))
+		return;
+	s->untold_ns = by_hand_tell(s->domain, s->by_hand) < 0 ? means_now_ns() : 0;
+	if (s->untold_ns)
 		return;
 	s->asked = s->by_hand;
 	s->lapsed = false;
@@ -152,11 +158,22 @@ static bool has_news(const struct stand_in *s)
 	       (goal && goal != s->tried);
 }
 
+/* In so long at the latest: what comes up until then puts nothing off. */
+static void look_within(struct stand_in *s, int ms)
+{
+	uint64_t at_ns = means_now_ns() + (uint64_t)ms * (NSEC_PER_SEC / 1000);
+
+	if (s->look_ns && s->look_ns <= at_ns)
+		return;
+	s->look_ns = at_ns;
+	virEventUpdateTimeout(s->look_timer, ms);
+}
+
 void stand_in_go_on(struct stand_in *s)
 {
 	if (has_news(s) && !s->failed && can_begin(s))
 		begin_turn(s);
-	virEventUpdateTimeout(s->look_timer, busy(s) && !s->failed && !worker_is_busy(s->worker) ? LOOK_BUSY_MS : LOOK_MS);
+	look_within(s, busy(s) && !s->failed && !worker_is_busy(s->worker) ? LOOK_BUSY_MS : LOOK_MS);
 	stand_in_settle(s);
 }
 
@@ -227,6 +244,7 @@ void stand_in_look_expired(int timer, void *opaque)
 {
 	struct stand_in *s = opaque;
 
+	s->look_ns = 0;
 	s->again = true;
 	s->failed = false;
 	say_silence(s);

@@ -145,7 +145,7 @@ static struct stand_in *stand_in_new(struct agent_domain *domain, const struct m
 	s->domain = domain;
 	s->means = means;
 	s->ram = domain->about.limits.memory.value;
-	s->looked_ns = means_now_ns();
+	s->look_ns = s->looked_ns = means_now_ns();
 	s->socket = s->call_watch = s->look_timer = s->connect_timer = -1;
 	r = make_side(s);
 	if (!r)

@@ -250,6 +250,19 @@ static void change_ends(struct change *change)
 	free(change);
 }
 
+/* Whose VM was released since it had none is managed again. */
+static void policy_is_back(struct domain *domain)
+{
+	struct memtide_errtext errtext = { .text = "" };
+
+	if (!domain->waits_for_policy || !domain->about.has_policy)
+		return;
+	if (domain->vm && vm_adopt(domain->vm, &errtext) < 0)
+		manager_note(domain->manager, DECISION_VM, LOG_LEVEL_WARNING, domain->vm,
+			     "has a policy again, and stays released: %.180s", errtext.text);
+	domain->waits_for_policy = false;
+}
+
 static void policies_changed(struct domain *domain, int error, const struct memtide_errtext *errtext, void *arg)
 {
 	struct change *change = arg;
@@ -273,6 +286,7 @@ static void policies_changed(struct domain *domain, int error, const struct memt
 	manager_note(change->manager, DECISION_VM, LOG_LEVEL_INFO, domain->vm, "domain %.64s has a new policy%s",
 		     domain->about.name, domain->vm && domain->vm->set_by_hand ?
 		     "; floor, maximum and shares stay as set by hand" : "");
+	policy_is_back(domain);
 	answer = asked ? answer_later(&request, json_object()) : NULL;
 	domain_save(domain, answer ? answer_now : NULL, answer);
 	manager_room_changed(change->manager);

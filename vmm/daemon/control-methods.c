@@ -276,13 +276,13 @@ static void method_vm_set(struct control_request *request)
 
 static void release_or_adopt(struct control_request *request, bool release)
 {
+	bool until_policy = release && json_is_true(json_object_get(request->params, "until_policy"));
 	struct memtide_errtext errtext = { .text = "" };
 	struct vm *vm = find_vm(request);
-	const struct memtide_ledger *ledger;
+	int r;
 
 	if (!vm)
 		return;
-	ledger = &vm->manager->ledger;
 	if (vm->manager->dry_run) {
 		control_reply_error(request, MEMTIDE_ERROR_BUSY, "this is a dry run: nothing is done to VMs");
 		return;
@@ -291,19 +291,13 @@ static void release_or_adopt(struct control_request *request, bool release)
 		control_reply_error(request, MEMTIDE_ERROR_PARAMS, "%s is managed already", vm->name);
 		return;
 	}
-	if (!release && vm_take_over(vm, &errtext) < 0) {
+	r = release ? vm_release_all(vm, &errtext) : vm_adopt(vm, &errtext);
+	if (r < 0) {
 		control_reply_error(request, MEMTIDE_ERROR_LEDGER, "%s stays as it is: %s", vm->name, errtext.text);
 		return;
 	}
-	if (vm_release(vm, release) < 0) {
-		control_reply_error(request, MEMTIDE_ERROR_LEDGER,
-				    "no room for all of %s's memory, %" PRIu64 " MiB: %" PRIu64 " of %" PRIu64
-				    " MiB are charged, %" PRIu64 " of them for it; lower others' maxima or raise "
-				    "the budget",
-				    vm->name, vm->ledger.terms.ram >> 20, ledger->charged >> 20,
-				    ledger->budget >> 20, vm->ledger.charged >> 20);
-		return;
-	}
+	if (until_policy)
+		domain_wait_for_policy(vm, true);
 	manager_note(vm->manager, DECISION_CONTROL, LOG_LEVEL_INFO, vm,
 		     release ? "released: all its memory back, then left alone" : "managed again");
 	reply_vm(request, vm);

@@ -267,10 +267,11 @@ void domain_save(struct domain *domain, void (*done)(void *arg, int error), void
 
 	file_name(domain, name);
 	boot_id(boot);
-	json = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:o}", "boot", boot, "phase", phases[domain->phase],
+	json = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:o}", "boot", boot, "phase", phases[domain->phase],
 			 "prepared_at", (json_int_t)domain->prepared_at, "pid", (json_int_t)domain->pid,
 			 "pid_started", (json_int_t)domain->pid_started,
 			 "balloon_by_hand", (json_int_t)domain->balloon_by_hand,
+			 "waits_for_policy", domain->waits_for_policy,
 			 "domain", memtide_domain_to_json(&domain->about));
 	if (json)
 		json_object_set_new(json, "attached", attached_json(&domain->attached.policies));
@@ -336,6 +337,7 @@ static int load_one(struct manager *manager, const json_t *json, struct memtide_
 		return memtide_errtext_set(errtext, -ENOMEM, "no memory");
 	domain->prepared_at = prepared_at;
 	domain->balloon_by_hand = (uint64_t)json_integer_value(json_object_get(json, "balloon_by_hand"));
+	domain->waits_for_policy = json_is_true(json_object_get(json, "waits_for_policy"));
 	load_attached(json_object_get(json, "attached"), &domain->attached.policies);
 	if (is_phase(json, DOMAIN_RUNNING))
 		domain_runs(domain, (pid_t)json_integer_value(json_object_get(json, "pid")));
@@ -471,6 +473,14 @@ uint64_t domain_leave_balloon(const struct vm *vm, uint64_t bytes)
 	vm->domain->balloon_by_hand = bytes;
 	domain_save(vm->domain, NULL, NULL);
 	return before;
+}
+
+void domain_wait_for_policy(const struct vm *vm, bool wait)
+{
+	if (!vm->domain || vm->domain->waits_for_policy == wait)
+		return;
+	vm->domain->waits_for_policy = wait;
+	domain_save(vm->domain, NULL, NULL);
 }
 
 uint64_t domains_hand_over(const struct vm *vm)

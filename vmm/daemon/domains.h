@@ -66,6 +66,7 @@ struct domain {
 	struct domain_attached attached;
 	bool changing;			/* a new policy is being put in place */
 	uint64_t balloon_by_hand;	/* bytes that an administrator has left it; 0: nobody has */
+	bool waits_for_policy;		/* its VM was released since it has none any more */
 
 	struct vm *vm;			/* NULL: it has not said hello, or has no device */
 	pid_t pid;			/* 0: not known */
@@ -116,6 +117,9 @@ int domain_tenant_allows(const struct domain *domain, struct memtide_errtext *er
 /* A VM has come that presents the UUID of a domain, or none; and one is gone, whether its process lives or not. */
 void domains_vm_came(struct vm *vm);
 void domains_vm_gone(struct vm *vm);
+
+/* @vm was released until its domain has a policy again; or is not any more.  That is kept. */
+void domain_wait_for_policy(const struct vm *vm, bool wait);
 
 /* What is held for @vm's domain is about to become its own.  How much that was. */
 uint64_t domains_hand_over(const struct vm *vm);

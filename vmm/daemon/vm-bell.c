@@ -66,4 +66,5 @@ void vm_close_bell(struct vm *vm, struct vm_bell *bell)
 	loop_remove(vm->manager->loop, &bell->source);
 	if (bell->source.fd >= 0)
 		close(bell->source.fd);
+	bell->source.fd = -1;
 }

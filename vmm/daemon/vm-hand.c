@@ -9,6 +9,7 @@
 #include "limits.h"
 #include "relief.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -40,8 +41,8 @@ static void lower_maximum(struct vm *vm, uint64_t most)
 }
 
 /*
- * A guest can write as well what its balloon says, so this gives a VM nothing that it could not have had anyway: its
- * policy is its maximum, and nobody else's memory is called in for it.
+ * A guest can write as well what its balloon says, so this gives a VM nothing that others could have asked back: no more
+ * than it has or is entitled to, up to its maximum, and nobody's memory is called in for it.
  */
 static void leave_balloon(struct vm *vm, uint64_t bytes, uint64_t most)
 {
@@ -59,12 +60,18 @@ static void leave_balloon(struct vm *vm, uint64_t bytes, uint64_t most)
 
 void vm_balloon_set_by_hand(struct vm *vm, uint64_t bytes)
 {
-	uint64_t before = vm->ledger.ceiling, most;
+	uint64_t before = vm->ledger.ceiling, most, entitled;
 
 	vm->set_by_hand = false;
+	/* Whatever it is told until then, it is left alone. */
+	vm->state_flags = VIRTIO_TIDE_STATE_RELEASE;
 	if (vm_own_terms(vm, NULL) < 0)
 		lower_maximum(vm, bytes);
 	most = vm_most(vm, MEMTIDE_LEDGER_ORDINARY);
+	/* What is beyond that is lent, and could not be asked back. */
+	entitled = memtide_ledger_entitlement(&vm->ledger);
+	if (most > entitled)
+		most = entitled;
 	leave_balloon(vm, bytes, most > before ? most : before);
 }
 
@@ -111,7 +118,8 @@ static void take_over_limit(struct vm *vm)
 	memtide_ledger_enforce(&vm->ledger, true, limit);
 }
 
-int vm_take_over(struct vm *vm, struct memtide_errtext *errtext)
+/* Whatever was set, here or past us, is ours again, and its terms are those of configuration and policy. */
+static int take_over(struct vm *vm, struct memtide_errtext *errtext)
 {
 	uint64_t balloon = domain_leave_balloon(vm, 0);
 	int r = vm_own_terms(vm, errtext);
@@ -125,4 +133,38 @@ int vm_take_over(struct vm *vm, struct memtide_errtext *errtext)
 		take_over_limit(vm);
 	vm->stepped_back[0] = '\0';
 	return 0;
+}
+
+int vm_adopt(struct vm *vm, struct memtide_errtext *errtext)
+{
+	int r = take_over(vm, errtext);
+
+	if (r < 0)
+		return r;
+	domain_wait_for_policy(vm, false);
+	return vm_release(vm, false);
+}
+
+int vm_release_all(struct vm *vm, struct memtide_errtext *errtext)
+{
+	const struct memtide_ledger *ledger = &vm->manager->ledger;
+	uint64_t balloon = vm->domain ? vm->domain->balloon_by_hand : 0;
+	int r = 0;
+
+	/* What was set by hand is not all of it. */
+	if (vm->stepped_back[0])
+		r = vm_adopt(vm, errtext);
+	if (r < 0)
+		return r;
+	if (vm_release(vm, true) >= 0)
+		return 0;
+	memtide_errtext_set(errtext, -ENOSPC, "no room for all of its memory, %" PRIu64 " MiB: %" PRIu64 " of %" PRIu64
+			    " MiB are charged, %" PRIu64 " of them for it; lower others' maxima or raise the budget",
+			    vm->ledger.terms.ram >> 20, ledger->charged >> 20, ledger->budget >> 20,
+			    vm->ledger.charged >> 20);
+	if (balloon) {
+		domain_leave_balloon(vm, balloon);
+		vm_balloon_set_by_hand(vm, balloon);
+	}
+	return -ENOSPC;
 }

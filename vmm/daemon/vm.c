@@ -429,8 +429,12 @@ int vm_stand_in_again(struct vm *vm, struct memtide_hello *hello, int socket, st
 		use_regions(vm, &regions, hello);
 		attend_rings(vm);
 		r = open_bells(vm, hello);
-		if (r < 0)
+		if (r < 0) {
 			memtide_errtext_set(errtext, r, "no room for its bells: %s", strerror(-r));
+			close_bells(vm);
+			/* Nobody is taken for the same as this one. */
+			vm->state_inode = 0;
+		}
 	}
 	unmap_regions(&regions);
 	if (r < 0)

@@ -227,10 +227,12 @@ static inline bool vm_is_by_hand(const struct vm *vm)
 	return vm->set_by_hand || vm->stepped_back[0];
 }
 /*
- * Whatever was set, here or past us, is ours again, and its terms are those of configuration and policy: to be called
- * before it is managed again.  As vm_own_terms(), and then nothing has changed.
+ * It is managed again, on the terms of configuration and policy, whatever was set here or past us.  As vm_own_terms(), and
+ * then nothing has changed.
  */
-int vm_take_over(struct vm *vm, struct memtide_errtext *errtext);
+int vm_adopt(struct vm *vm, struct memtide_errtext *errtext);
+/* All its memory back, also what was set by hand leaves out.  0 or a negative errno, worded, and then nothing has. */
+int vm_release_all(struct vm *vm, struct memtide_errtext *errtext);
 
 /*
  * vm-counters.c: what QEMU and the host count

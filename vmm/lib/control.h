@@ -19,7 +19,8 @@
  *			   entries, as far as they are among the newest 2,048 of all ]
  *   vm.set { vm, floor?, maximum?, shares? }	-> vm	(sizes in bytes)
  *		     Goes before what its domain and the configuration say, until it is adopted after a release.
- *   vm.release { vm }	-> vm	all memory back to the VM, then left alone
+ *   vm.release { vm, until_policy? }	-> vm	all memory back to the VM, then left alone; until_policy: true: until
+ *		     its domain has a policy again
  *   vm.adopt { vm }	-> vm	managed again after a release
  *   domain.prepare { domain, time_ms? }	-> { verdict: "start", message (a warning, or ""), held, missing (of
  *		     what it is entitled to), took_ms } or { verdict: "refuse", message }.  A domain is about to

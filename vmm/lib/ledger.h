@@ -280,7 +280,8 @@ void memtide_ledger_step_back(struct memtide_ledger_vm *vm, uint64_t ceiling);
  * memtide_ledger_resume() - what counts for a VM has been started anew, and the VM has not
  * @counters: of the new one, whose epoch is no reset
  *
- * What was decided stays, and so does the charge; the ceiling has to be published and confirmed afresh.
+ * What was decided stays, and so does the charge; the ceiling is published afresh, and what had not been confirmed
+ * still has to be.
  */
 void memtide_ledger_resume(struct memtide_ledger_vm *vm, const struct memtide_counters *counters);
 

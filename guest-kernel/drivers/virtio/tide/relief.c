@@ -367,17 +367,19 @@ static void tide_oom_wait(struct tide *tide)
 {
 	unsigned long until = jiffies + msecs_to_jiffies(tide_oom_wait_ms);
 	unsigned long again = msecs_to_jiffies(tide_claim_ms) + 1;
+	long left = msecs_to_jiffies(tide_oom_wait_ms), answered;
 	u32 denied = READ_ONCE(tide->denied);
-	long left;
 
 	do {
 		tide_pressure(tide, TIDE_TODO_OOM);
-		left = wait_event_timeout(tide->relief_wait, tide_oom_returned(tide) ||
-					  READ_ONCE(tide->denied) != denied ||
-					  READ_ONCE(tide->stopping), again);
-	} while (!left && time_before(jiffies, until));
+		answered = wait_event_timeout(tide->relief_wait, tide_oom_returned(tide) ||
+					      READ_ONCE(tide->denied) != denied ||
+					      READ_ONCE(tide->stopping),
+					      min_t(unsigned long, left, again));
+		left = until - jiffies;
+	} while (!answered && left > 0);
 	/* The next one waits only if the host has shown a sign of life. */
-	if (!left)
+	if (!answered)
 		WRITE_ONCE(tide->heard, false);
 }
 
