@@ -22,7 +22,8 @@
 
 #include <cmocka.h>
 
-#define LIBVIRTD	"/usr/sbin/libvirtd"
+#include "libvirtd.h"
+
 #define LISTEN_FD	3
 
 struct session {
@@ -103,10 +104,19 @@ static int open_socket(struct session *session)
 	return fd;
 }
 
+static const char *daemon_path(void)
+{
+	static char path[64];
+
+	snprintf(path, sizeof(path), "/usr/sbin/%.32s", libvirtd_program());
+	return path;
+}
+
 static void set_environment(const struct session *session)
 {
-	char text[160];
+	char text[160], socket[64];
 
+	snprintf(socket, sizeof(socket), "%.32s.socket", libvirtd_program());
 	clearenv();
 	setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
 	snprintf(text, sizeof(text), "%s/home", session->folder);
@@ -116,7 +126,7 @@ static void set_environment(const struct session *session)
 	snprintf(text, sizeof(text), "%s/config", session->folder);
 	setenv("XDG_CONFIG_HOME", text, 1);
 	setenv("LISTEN_FDS", "1", 1);
-	setenv("LISTEN_FDNAMES", "libvirtd.socket", 1);
+	setenv("LISTEN_FDNAMES", socket, 1);
 	snprintf(text, sizeof(text), "%d", getpid());
 	setenv("LISTEN_PID", text, 1);
 }
@@ -137,6 +147,8 @@ static void open_log(void)
 
 static void become_daemon(const struct session *session, int fd)
 {
+	const char *path = daemon_path();
+
 	open_log();
 	if (fd == LISTEN_FD)
 		fcntl(fd, F_SETFD, 0);
@@ -145,7 +157,7 @@ static void become_daemon(const struct session *session, int fd)
 	set_environment(session);
 	if (!getuid() && (setgroups(0, NULL) || setgid(session->gid) || setuid(session->uid)))
 		_exit(126);
-	execl(LIBVIRTD, LIBVIRTD, NULL);
+	execl(path, path, NULL);
 	_exit(127);
 }
 
@@ -158,8 +170,8 @@ const char *session_missing(void)
 {
 	if (!getenv("LAB_BUILD") || !getenv("LAB_QEMU"))
 		return "LAB_BUILD and LAB_QEMU are not set: run this through ./lab";
-	if (access(LIBVIRTD, X_OK))
-		return "no libvirtd: install libvirt-daemon and libvirt-daemon-driver-qemu";
+	if (access(daemon_path(), X_OK))
+		return "no libvirtd, or what LAB_LIBVIRTD names: install libvirt-daemon and libvirt-daemon-driver-qemu";
 	return session_user() ? NULL : "no user to run libvirtd as: root cannot have a session, and there is no nobody";
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A libvirtd of the tests' own, for a user that is not root, with nothing in it: a session daemon, which leaves the
- * machine's own alone.
+ * A libvirtd of the tests' own, or what LAB_LIBVIRTD names in its place, for a user that is not root, with nothing in
+ * it: a session daemon, which leaves the machine's own alone.
  */
 #ifndef TESTS_CLI_SESSION_H
 #define TESTS_CLI_SESSION_H

@@ -17,6 +17,7 @@
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
 
+#include "apart.h"
 #include "command.h"
 #include "session.h"
 
@@ -361,6 +362,12 @@ int main(void)
 		cmocka_unit_test_teardown(test_files, remove_domain),
 	};
 
+	int r = apart_use_other_version();
+
+	if (r) {
+		fprintf(stderr, "the libvirt that LAB_LIBVIRT names: %s\n", strerror(-r));
+		return 1;
+	}
 	if (session_missing()) {
 		printf("ok 1 - the command on domains # SKIP %s\n1..1\n", session_missing());
 		return 0;

@@ -17,7 +17,8 @@ host_run() {
 	mkdir -p "$run"
 	rm -f "$run/status"
 	{
-		declare -p REPO CACHE KERNEL_IMAGE QEMU_IMAGE INITRD BUILD ${LAB_TEST_TIMEOUT:+LAB_TEST_TIMEOUT} | sed 's/^declare -[-a-z]*/export/'
+		declare -p REPO CACHE KERNEL_IMAGE QEMU_IMAGE INITRD BUILD ${LAB_TEST_TIMEOUT:+LAB_TEST_TIMEOUT} \
+			${LAB_LIBVIRT:+LAB_LIBVIRT} ${LAB_LIBVIRTD:+LAB_LIBVIRTD} | sed 's/^declare -[-a-z]*/export/'
 		printf 'cd %q\n' "$REPO"
 		printf '%q ' "$@"
 		echo

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "apart.h"
+#include "libvirtd.h"
 
 /* As Debian's packages make them: the user's own group is kvm. */
 #define QEMU_USER	"libvirt-qemu"
@@ -92,12 +93,30 @@ static void find_other_libvirtd(void)
 		closedir(proc);
 }
 
+/* The folder that LAB_LIBVIRT names; NULL for the version that is installed. */
+static const char *other_version(void)
+{
+	const char *folder = getenv("LAB_LIBVIRT");
+
+	return folder && *folder ? folder : NULL;
+}
+
+static bool has_program(const char *name)
+{
+	const char *folder = other_version();
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/usr/sbin/%s", folder ? folder : "", name);
+	return access(path, X_OK) == 0;
+}
+
 static bool is_possible(void)
 {
 	if (geteuid())
 		refuse("run this as root", "a libvirtd of our own needs root");
-	else if (access("/usr/sbin/libvirtd", X_OK) || access("/usr/sbin/virtlogd", X_OK))
-		refuse("'./lab setup' installs it", "libvirtd is not installed");
+	else if (!has_program(libvirtd_program()) || !has_program("virtlogd"))
+		refuse("'./lab setup' installs libvirtd and virtlogd", "there is no %s with a virtlogd",
+		       libvirtd_program());
 	else
 		find_other_libvirtd();
 	return !*refusal;
@@ -180,25 +199,35 @@ static int hide_drivers(const char *folder)
 	return r;
 }
 
-/* LAB_LIBVIRT is a folder with the usr of another version, unpacked, to be used in the place of the installed one. */
 static int mount_other_version(void)
 {
-	const char *folder = getenv("LAB_LIBVIRT");
+	const char *folder = other_version();
 	char options[512];
 
-	if (!folder || !*folder)
+	if (!folder)
 		return 0;
 	snprintf(options, sizeof(options), "lowerdir=%s/usr:/usr", folder);
 	return mount("overlay", "/usr", "overlay", MS_RDONLY, options) ? -errno : hide_drivers(folder);
 }
 
+static int unshare_mounts(void)
+{
+	return unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) ? -errno : 0;
+}
+
+int apart_use_other_version(void)
+{
+	int r = other_version() ? unshare_mounts() : 0;
+
+	return r ? r : mount_other_version();
+}
+
 static int mount_all(void)
 {
-	int r;
+	int r = unshare_mounts();
 
-	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) ||
-	    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL))
-		return -errno;
+	if (r || mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL))
+		return r ? r : -errno;
 	for (size_t i = 0; i < NR_FOLDERS; i++) {
 		if (mount("tmpfs", folders[i], "tmpfs", MS_NOSUID | MS_NODEV, "mode=755"))
 			return -errno;

@@ -18,6 +18,12 @@
  */
 int apart_run(int argc, char **argv, int (*body)(int argc, char **argv));
 
+/*
+ * For a program that does not run apart: nothing but the version that LAB_LIBVIRT names is put in the place of the
+ * installed one, for it and what it starts.  0, also where none is named, or a negative errno.
+ */
+int apart_use_other_version(void);
+
 /* Why there is no libvirt of our own here, a sentence; NULL where there is. */
 const char *apart_refusal(void);
 /* What can be done about it, a sentence; NULL where nothing has to be. */

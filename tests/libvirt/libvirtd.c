@@ -44,11 +44,20 @@ static const char *logs(void)
 	return getenv("LAB_LOGS") ? getenv("LAB_LOGS") : ".";
 }
 
-static const char *program(void)
+const char *libvirtd_program(void)
 {
 	const char *name = getenv("LAB_LIBVIRTD");
 
 	return name && *name ? name : "libvirtd";
+}
+
+/* Each of libvirt's daemons has a configuration of its own name. */
+static const char *configuration(const char *program)
+{
+	static char path[64];
+
+	snprintf(path, sizeof(path), "/etc/libvirt/%.32s.conf", program);
+	return path;
 }
 
 static int make_folder(const char *path)
@@ -81,15 +90,15 @@ static int write_configuration(void)
 	int r;
 
 	snprintf(text, sizeof(text), "auth_unix_ro = \"none\"\nauth_unix_rw = \"none\"\nkeepalive_interval = -1\n"
-		 "log_level = 3\nlog_outputs = \"3:file:%s/libvirtd.log\"\n", logs());
-	r = write_file("/etc/libvirt/libvirtd.conf", text);
+		 "log_level = 3\nlog_outputs = \"3:file:%s/%s.log\"\n", logs(), libvirtd_program());
+	r = write_file(configuration(libvirtd_program()), text);
 	r = r ? r : write_file("/etc/libvirt/qemu.conf", "security_driver = \"none\"\ndynamic_ownership = 0\n"
 			       "remember_owner = 0\nnamespaces = []\n");
 	snprintf(text, sizeof(text), "log_outputs = \"3:file:%s/virtlogd.log\"\n", logs());
-	return r ? r : write_file("/etc/libvirt/virtlogd.conf", text);
+	return r ? r : write_file(configuration("virtlogd"), text);
 }
 
-static void run_daemon(const char *name, const char *configuration)
+static void run_daemon(const char *name)
 {
 	char pid_file[64], log[512];
 	int fd;
@@ -101,17 +110,17 @@ static void run_daemon(const char *name, const char *configuration)
 	dup2(fd, 1);
 	dup2(fd, 2);
 	setpgid(0, 0);
-	execlp(name, name, "--config", configuration, "--pid-file", pid_file, NULL);
+	execlp(name, name, "--config", configuration(name), "--pid-file", pid_file, NULL);
 	perror(name);
 	_exit(127);
 }
 
-static pid_t start_daemon(const char *name, const char *configuration)
+static pid_t start_daemon(const char *name)
 {
 	pid_t pid = fork();
 
 	if (!pid)
-		run_daemon(name, configuration);
+		run_daemon(name);
 	return pid;
 }
 
@@ -157,8 +166,8 @@ static int connect_daemon(struct libvirtd *l)
 			poll(NULL, 0, 1);
 	}
 	if (!l->connection) {
-		fprintf(stderr, "libvirtd: %s does not come up (%s), see %s/libvirtd.log\n", program(),
-			virGetLastErrorMessage(), logs());
+		fprintf(stderr, "libvirtd: %s does not come up (%s), see %s/%s.log\n", libvirtd_program(),
+			virGetLastErrorMessage(), logs(), libvirtd_program());
 		return -ECHILD;
 	}
 	l->callbacks[0] = virConnectDomainEventRegisterAny(l->connection, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
@@ -174,7 +183,7 @@ static int connect_daemon(struct libvirtd *l)
 
 int libvirtd_up(struct libvirtd *l)
 {
-	l->daemon = start_daemon(program(), "/etc/libvirt/libvirtd.conf");
+	l->daemon = start_daemon(libvirtd_program());
 	return l->daemon < 0 ? -EAGAIN : connect_daemon(l);
 }
 
@@ -224,7 +233,7 @@ int libvirtd_start(struct libvirtd **ret_libvirtd)
 	r = write_configuration();
 	r = r ? r : add_own_hook();
 	if (!r) {
-		l->log = start_daemon("virtlogd", "/etc/libvirt/virtlogd.conf");
+		l->log = start_daemon("virtlogd");
 		r = wait_for_log_daemon(l);
 	}
 	r = r ? r : libvirtd_up(l);
@@ -300,7 +309,7 @@ int libvirtd_stop(struct libvirtd *l)
 	end_domains(l);
 	disconnect(l);
 	libvirtd_forget_events(l);
-	r = end_daemon(&l->daemon, SIGTERM, program());
+	r = end_daemon(&l->daemon, SIGTERM, libvirtd_program());
 	if (end_daemon(&l->log, SIGTERM, "virtlogd"))
 		r = -EBADMSG;
 	libvirtd_remove_files(LIBVIRTD_HOOKS);

@@ -17,9 +17,12 @@
 
 struct libvirtd;
 
+/* The daemon's name: libvirtd, or what LAB_LIBVIRTD says, as virtqemud, which libvirt has beside it or instead. */
+const char *libvirtd_program(void);
+
 /*
  * Starts both daemons and connects.  Hooks that libvirtd_add_hook() has put in place before are found, and the hook of
- * this build is put in place if there is one.  LAB_LIBVIRTD names another program: virtqemud for a libvirt in parts.
+ * this build is put in place if there is one.
  */
 int libvirtd_start(struct libvirtd **ret_libvirtd);
 /*
