@@ -118,9 +118,9 @@ int virt_open(const char *uri, bool read_only, struct virt **ret_virt, struct me
 	virt->connection = read_only ? lib.virConnectOpenReadOnly(uri) : lib.virConnectOpen(uri);
 	if (!virt->connection) {
 		free(virt);
-		return memtide_errtext_set(errtext, -ENOTCONN, "cannot connect to %s: libvirt says: %s; is libvirtd "
-					   "running, and is this the right --connect URI?", uri,
-					   lib.virGetLastErrorMessage());
+		return memtide_errtext_set(errtext, -ENOTCONN, "cannot connect to %s: libvirt says: %s; is libvirt's "
+					   "daemon (libvirtd or virtqemud) running, and is this the right --connect "
+					   "URI?", uri, lib.virGetLastErrorMessage());
 	}
 	virt->local = is_local(virt->connection);
 	*ret_virt = virt;
