@@ -82,6 +82,21 @@ static void test_found_running(void **state)
 	stop(f);
 }
 
+/* As it is for a daemon that did not get to listen during the start: nothing stays held beside what the VM has. */
+static void test_device_before_its_hook(void **state)
+{
+	struct fixture *f = start(CONFIG("4G"));
+
+	start_peer(f, 0);
+	assert_hook(&a, "prepare", 0);
+	write_pid("a", peer_pid(f->peer[0]));
+	assert_hook(&a, "started", 0);
+	assert_policy_of_a(f);
+	assert_int_equal(domain_number(f, "a", "held"), 0);
+	wait_charged(f, 384 * MIB);
+	stop(f);
+}
+
 /* Without a device it is charged all of its memory for as long as its process lives. */
 static void test_without_device(void **state)
 {
@@ -285,6 +300,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_start_fails),
 		cmocka_unit_test(test_crash),
 		cmocka_unit_test(test_found_running),
+		cmocka_unit_test(test_device_before_its_hook),
 		cmocka_unit_test(test_without_device),
 		cmocka_unit_test(test_floors),
 		cmocka_unit_test(test_floors_warn),

@@ -235,8 +235,12 @@ static bool admit(struct domain *domain)
 {
 	struct manager *manager = domain->manager;
 	struct memtide_errtext errtext = { .text = "" };
-	int r = domain_hold(domain, false, &errtext);
+	int r;
 
+	/* It runs already: whoever asks has been waiting for this daemon. */
+	if (domain->vm)
+		return true;
+	r = domain_hold(domain, false, &errtext);
 	if (r == -EDQUOT && manager->config.floors == MEMTIDE_FLOORS_REFUSE && !manager->dry_run) {
 		refuse(domain, errtext.text);
 		return false;

@@ -447,6 +447,8 @@ void domains_vm_came(struct vm *vm)
 		return;
 	domain->vm = vm;
 	vm->domain = domain;
+	/* Also where the VM was there first: it is charged what it has. */
+	domain_drop(domain);
 	domain->about.limits.tide_device = vm->kind == TIDE_VMM_DEVICE;
 	domain_runs(domain, vm->pid);
 	domain_save(domain, NULL, NULL);
