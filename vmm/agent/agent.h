@@ -58,6 +58,7 @@ struct stand_in;
  *	there it is where the balloon is.  Lines mean nothing
  * @known: memtided knows it: before that @about means nothing
  * @untold: it is to be looked at whether memtided has to be told something
+ * @hangs_until_ms: but not before, by memtide_call_now_ms(), since all wait for libvirt meanwhile; 0: at once
  * @refused: the policy that memtided has refused last (null for none), or NULL: as long as that is the one in the
  *	XML it is not told again
  * @complaint: what was wrong with the policy in the XML when it was read last, or ""
@@ -78,6 +79,7 @@ struct agent_domain {
 	struct memtide_domain about;
 	bool known;
 	bool untold;
+	uint64_t hangs_until_ms;
 	json_t *refused;
 	char complaint[MEMTIDE_ERRTEXT_SIZE];
 	bool complained;
@@ -168,7 +170,8 @@ void domains_forget(struct agent *agent);
  * @ret_about: without <currentMemory>, and without a policy where that is wrong
  * @errtext: why there is none, or what is wrong with the policy; "" otherwise
  *
- * Returns 0 where there is XML, also with a policy that is wrong; -EIO or what memtide_domain_read() returns.
+ * Returns 0 where there is XML, also with a policy that is wrong; -EAGAIN: its QEMU hangs, and libvirt has waited for it
+ * in vain, for half a minute; -EIO or what memtide_domain_read() returns.
  */
 int live_read(const struct agent_domain *domain, struct memtide_domain *ret_about, struct memtide_errtext *errtext);
 

@@ -29,7 +29,8 @@ int live_read(const struct agent_domain *domain, struct memtide_domain *ret_abou
 
 	errtext->text[0] = '\0';
 	if (!xml)
-		return memtide_errtext_set(errtext, -EIO, "libvirt says: %s", virGetLastErrorMessage());
+		return memtide_errtext_set(errtext, virGetLastErrorCode() == VIR_ERR_OPERATION_TIMEOUT ? -EAGAIN : -EIO,
+					   "libvirt says: %s", virGetLastErrorMessage());
 	r = read_xml(xml, ret_about, errtext);
 	free(xml);
 	if (r)

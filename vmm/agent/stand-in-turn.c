@@ -191,7 +191,8 @@ static void say_silence(struct stand_in *s)
 		log_warning("%s cannot be looked after: it waits for %s", s->domain->name,
 			    waits_for ? waits_for : "an answer");
 	else
-		log_warning("%s cannot be looked after: %s", s->domain->name, s->turn->io.ret_errtext.text);
+		log_warning("%s cannot be looked after: %s", s->domain->name,
+			    s->turn->io.ret_errtext.text[0] ? s->turn->io.ret_errtext.text : "the agent was kept waiting");
 }
 
 static void say_obstacle(struct stand_in *s, const char *text)

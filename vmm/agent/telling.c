@@ -20,6 +20,8 @@
 /* Until what could not be told is tried again: where memtided is busy with the domain, and where it does not answer. */
 #define BUSY_MS		200
 #define AWAY_MS		2000
+/* ... and until the XML of a domain whose QEMU hangs is asked for again. */
+#define HANGS_MS	20000
 
 static void wake_up(struct agent *agent, int ms)
 {
@@ -325,9 +327,11 @@ static int settle(struct agent_domain *domain, struct memtide_errtext *errtext)
 	int r;
 
 	/* It has just ended, or libvirt has gone: either will be told. */
-	if (live_read(domain, &live, errtext) < 0) {
+	r = live_read(domain, &live, errtext);
+	domain->hangs_until_ms = r == -EAGAIN ? memtide_call_now_ms() + HANGS_MS : 0;
+	if (r < 0) {
 		log_debug("%s: %s", domain->name, errtext->text);
-		return 0;
+		return r == -EAGAIN ? r : 0;
 	}
 	use_complaint(domain, errtext->text);
 	r = make_known(domain, &live, &shown, errtext);
@@ -353,7 +357,11 @@ static int settle_all(struct agent *agent, struct memtide_errtext *errtext)
 	for (struct agent_domain *domain = agent->domains; domain; domain = domain->next) {
 		if (!domain->untold)
 			continue;
-		r = settle(domain, errtext);
+		r = domain->hangs_until_ms > memtide_call_now_ms() ? -EAGAIN : settle(domain, errtext);
+		if (r == -EAGAIN) {
+			wake_up(agent, HANGS_MS);
+			continue;
+		}
 		if (r == -EBUSY || r == -ESRCH) {
 			later = -EBUSY;
 			continue;
