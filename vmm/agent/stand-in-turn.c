@@ -207,9 +207,10 @@ static void take_result(struct stand_in *s)
 	struct turn *turn = s->turn;
 	uint64_t now = means_now_ns();
 
-	if (s->asking) {
-		s->asked = turn->io.ret_asked && !turn->error ? s->asking : turn->error ? 0 : s->asked;
-		s->fresh = s->fresh && !turn->io.ret_asked && !turn->error;
+	/* After a failure nobody knows whether it was asked. */
+	if (s->asking && (turn->error || turn->io.ret_asked)) {
+		s->asked = turn->error ? 0 : s->asking;
+		s->fresh = false;
 		s->lapsed = s->lapsed && !turn->io.ret_asked;
 	}
 	s->asking = 0;
